@@ -1,0 +1,164 @@
+//! Jobs: what an agent can be asked to do, and what it tells of it (design §4).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{HostId, JobId};
+
+/// The largest output of an introspection that is kept, in bytes.
+pub const DOCUMENT_MAX: usize = 16 << 20;
+
+/// One piece of work on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Made by the manager, version 7; never run twice.
+    pub id: JobId,
+    /// Where.
+    pub host: HostId,
+    /// What.
+    pub work: Work,
+    /// How long the work itself may take before it is ended as `timed_out`.
+    pub deadline: Duration,
+}
+
+/// What an agent can be asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// Read the facts of the host and answer with one document (spec/introspection.md §4, §6).
+    Introspect {
+        /// Names of the sections to read; empty means all.
+        sections: Vec<String>,
+    },
+}
+
+impl Work {
+    /// The name by which `[allow] jobs` of the agent's configuration and every log line speak of it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Introspect { .. } => "introspect",
+        }
+    }
+
+    /// Whether doing it again after an unknown outcome is harmless.
+    #[must_use]
+    pub fn idempotent(&self) -> bool {
+        match self {
+            Self::Introspect { .. } => true,
+        }
+    }
+}
+
+/// Where a job stands. The first three are open, the others final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Recorded by the manager; the agent has not acknowledged it.
+    Queued,
+    /// In the agent's journal.
+    Delivered,
+    /// The agent recorded that it starts it.
+    Running,
+    /// Ended as it should.
+    Succeeded,
+    /// Ended otherwise.
+    Failed,
+    /// Ended because somebody asked for that.
+    Cancelled,
+    /// Ended because its deadline passed.
+    TimedOut,
+    /// It was started and nobody can know how it ended.
+    Lost,
+    /// The host does not allow it; it was never started.
+    Refused,
+}
+
+impl JobState {
+    /// All states, in the order of their lives.
+    pub const ALL: [Self; 9] = [
+        Self::Queued,
+        Self::Delivered,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::TimedOut,
+        Self::Lost,
+        Self::Refused,
+    ];
+
+    /// Whether nothing can come after it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Delivered | Self::Running)
+    }
+
+    /// The stable name, as stored.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delivered => "delivered",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Lost => "lost",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// What an agent reports of a job. Reports of one job come in the order of [`JobState`]; each may come more than once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobUpdate {
+    /// Which job.
+    pub job: JobId,
+    /// Where it stands.
+    pub state: JobState,
+    /// How it ended; present exactly when the state is final.
+    pub outcome: Option<Outcome>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The exit code of its program, if one ended by itself.
+    pub exit_code: Option<i32>,
+    /// The signal that ended its program.
+    pub signal: Option<i32>,
+    /// Why it is not `succeeded`, in words for people.
+    pub reason: Option<String>,
+    /// What the program wrote to its standard output.
+    pub stdout: Captured,
+    /// What the program wrote to its standard error.
+    pub stderr: Captured,
+}
+
+/// Output of a program: its beginning and its end, byte-exact, and how much there was in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Captured {
+    /// The first bytes.
+    pub head: Vec<u8>,
+    /// The last bytes, where not all of it fits into `head`.
+    pub tail: Vec<u8>,
+    /// The number of bytes that were written.
+    pub total: u64,
+}
+
+impl Captured {
+    /// Whether every byte is here.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.total == (self.head.len() + self.tail.len()) as u64
+    }
+}

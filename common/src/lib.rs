@@ -1,0 +1,10 @@
+//! The vocabulary that the manager and the agent share: identifiers, time, jobs, sections of an inventory, errors.
+//!
+//! Nothing here performs I/O or knows an async runtime; the one door to the system clock is [`time::SystemClock`].
+
+pub mod error;
+pub mod id;
+pub mod inventory;
+pub mod job;
+pub mod text;
+pub mod time;
