@@ -1,1 +1,9 @@
-//! x
+//! The rules of the product: what may happen to a thing and what follows from it.
+//!
+//! Everything here is a function of its arguments. No I/O, no clock, no randomness, no async runtime: the engine of the
+//! manager hands in the time, the identifiers and the facts, and carries out what is decided, after it is committed
+//! (design §3).
+
+pub mod introspection;
+pub mod machine;
+pub mod policy;

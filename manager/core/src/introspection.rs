@@ -1,0 +1,13 @@
+//! Introspection: the machine that runs it, and the processing of what probes found (spec/introspection.md).
+
+pub mod command;
+pub mod decide;
+pub mod diff;
+pub mod document;
+pub mod node;
+pub mod process;
+pub mod rules;
+pub mod state;
+pub mod summary;
+
+pub use decide::Introspection;

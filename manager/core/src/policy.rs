@@ -1,0 +1,197 @@
+//! Who may do what: one table for all dialects (design §8).
+//!
+//! The defaults of the introspection actions are those of spec/introspection.md §1.4.
+
+/// What a caller may be. Roles are additive; `admin` includes all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Other services: everything but identity and enrolment.
+    Service,
+    /// Manages a project (no more than `member` here).
+    Manager,
+    /// Member of a project.
+    Member,
+    /// Only reads.
+    Reader,
+}
+
+impl Role {
+    /// All roles, the strongest first.
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Service, Self::Manager, Self::Member, Self::Reader];
+
+    /// The name as identity writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Service => "service",
+            Self::Manager => "manager",
+            Self::Member => "member",
+            Self::Reader => "reader",
+        }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// Something that somebody may or may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// `introspection:status`: list and show.
+    IntrospectionStatus,
+    /// `introspection:start`.
+    IntrospectionStart,
+    /// `introspection:abort`.
+    IntrospectionAbort,
+    /// `introspection:data`: processed and unprocessed.
+    IntrospectionData,
+    /// `introspection:reapply`.
+    IntrospectionReapply,
+    /// `introspection:rule:*`: all of list, show, create, delete.
+    IntrospectionRule,
+    /// Look at hosts and their inventories.
+    HostRead,
+    /// Change or remove hosts, revoke agents.
+    HostChange,
+    /// Make, list and revoke join tokens.
+    JoinToken,
+    /// Look at tasks and events.
+    TaskRead,
+    /// Cancel tasks.
+    TaskChange,
+    /// Manage users, projects and roles.
+    IdentityChange,
+    /// Look at users, projects and roles.
+    IdentityRead,
+    /// Read the metrics.
+    MetricsRead,
+}
+
+/// The rule of an action: the roles of which one is needed. `admin` may always.
+const RULES: &[(Action, &str, &[Role])] = &[
+    (Action::IntrospectionStatus, "introspection:status", &[Role::Service]),
+    (Action::IntrospectionStart, "introspection:start", &[Role::Service]),
+    (Action::IntrospectionAbort, "introspection:abort", &[Role::Service]),
+    (Action::IntrospectionData, "introspection:data", &[Role::Service]),
+    (Action::IntrospectionReapply, "introspection:reapply", &[Role::Service]),
+    (Action::IntrospectionRule, "introspection:rule", &[Role::Service]),
+    (Action::HostRead, "host:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
+    (Action::HostChange, "host:change", &[]),
+    (Action::JoinToken, "join_token", &[]),
+    (Action::TaskRead, "task:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
+    (Action::TaskChange, "task:change", &[Role::Service]),
+    (Action::IdentityChange, "identity:change", &[]),
+    (Action::IdentityRead, "identity:read", &[Role::Service]),
+    (Action::MetricsRead, "metrics:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
+];
+
+impl Action {
+    /// The stable name, for the audit trail and for error texts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        rule(self).0
+    }
+}
+
+fn rule(action: Action) -> (&'static str, &'static [Role]) {
+    for (known, name, roles) in RULES {
+        if *known == action {
+            return (name, roles);
+        }
+    }
+    // A test holds the table complete; without a row only an administrator may.
+    ("unknown", &[])
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The name in the audit trail: `user:admin`, `token:up`, `certificate:CN`, `anonymous`.
+    pub name: String,
+    /// What they are.
+    pub roles: Vec<Role>,
+    /// Whether the roles hold for the whole system rather than for one project: such a reader may also see statuses.
+    pub system_scope: bool,
+}
+
+impl Caller {
+    /// The caller of an installation that asks nobody who they are.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { name: "anonymous".into(), roles: vec![Role::Admin], system_scope: false }
+    }
+
+    /// Whether they are that.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+/// Whether `caller` may do `action`.
+#[must_use]
+pub fn allowed(caller: &Caller, action: Action) -> bool {
+    if caller.has(Role::Admin) {
+        return true;
+    }
+    if action == Action::IntrospectionStatus
+        && caller.system_scope
+        && (caller.has(Role::Reader) || caller.has(Role::Member))
+    {
+        return true;
+    }
+    rule(action).1.iter().any(|role| caller.has(*role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(role: Role, system_scope: bool) -> Caller {
+        Caller { name: "x".into(), roles: vec![role], system_scope }
+    }
+
+    #[test]
+    fn every_action_has_one_row() {
+        for (index, (action, name, _)) in RULES.iter().enumerate() {
+            assert_eq!(action.name(), *name);
+            assert!(!RULES[..index].iter().any(|(other, other_name, _)| other == action || other_name == name));
+        }
+    }
+
+    #[test]
+    fn matrix_of_the_introspection_dialect() {
+        for action in [
+            Action::IntrospectionStart,
+            Action::IntrospectionAbort,
+            Action::IntrospectionData,
+            Action::IntrospectionReapply,
+            Action::IntrospectionRule,
+        ] {
+            assert!(allowed(&caller(Role::Admin, false), action));
+            assert!(allowed(&caller(Role::Service, false), action));
+            for role in [Role::Manager, Role::Member, Role::Reader] {
+                assert!(!allowed(&caller(role, false), action));
+                assert!(!allowed(&caller(role, true), action));
+            }
+        }
+        assert!(!allowed(&caller(Role::Reader, false), Action::IntrospectionStatus));
+        assert!(allowed(&caller(Role::Reader, true), Action::IntrospectionStatus));
+        assert!(allowed(&caller(Role::Member, true), Action::IntrospectionStatus));
+    }
+
+    #[test]
+    fn only_administrators_change_identity_and_enrolment() {
+        for action in [Action::HostChange, Action::JoinToken, Action::IdentityChange] {
+            for role in [Role::Service, Role::Manager, Role::Member, Role::Reader] {
+                assert!(!allowed(&caller(role, true), action), "{action:?} {role:?}");
+            }
+        }
+    }
+}

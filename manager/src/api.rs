@@ -1,0 +1,20 @@
+//! The REST interfaces: one folder per dialect, each with its own error shape and quirks and nothing else (design §8).
+//!
+//! A dialect turns a request into a command or a query of the layers below and renders the answer.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::identity::Identity;
+
+/// What every handler works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// Runs machines, has the store and the clock.
+    pub engine: Engine,
+    /// Knows who is who.
+    pub identity: Identity,
+    /// The settings of the installation.
+    pub config: Arc<Config>,
+}

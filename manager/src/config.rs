@@ -1,0 +1,325 @@
+//! The settings of the manager: one TOML file, overridden by the environment (`HOSTLER_MANAGER_LISTEN__REST=…`), checked
+//! at start with errors that name the file and the key (design §9).
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use serde::Deserialize;
+
+/// All settings. Every key has a default but `state_dir`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the manager keeps its database, its certificates and its run files.
+    pub state_dir: PathBuf,
+    /// Where it listens.
+    #[serde(default)]
+    pub listen: Listen,
+    /// Where its state is.
+    #[serde(default)]
+    pub database: Database,
+    /// The first administrator, made at start if there is none of that name.
+    #[serde(default)]
+    pub bootstrap: Option<Bootstrap>,
+    /// How callers of the REST interfaces prove who they are.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Agents.
+    #[serde(default)]
+    pub agents: Agents,
+    /// Introspection.
+    #[serde(default)]
+    pub introspection: Introspection,
+    /// How long finished things are kept.
+    #[serde(default)]
+    pub retention: Retention,
+    /// Logging.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Where the manager listens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// REST. A port of 0 means any free one; the real ones are in `listening.json` of the state directory.
+    pub rest: SocketAddr,
+    /// Agents, gRPC over mutual TLS.
+    pub agents: SocketAddr,
+    /// Certificate chain of the REST listener, PEM; with it, REST is HTTPS.
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of the REST listener, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Whether plain HTTP is allowed on an address that is not loopback.
+    pub allow_plain_http: bool,
+    /// Names and addresses under which agents reach the manager; they stand in its certificate, besides the machine's name
+    /// and `localhost`.
+    pub agent_names: Vec<String>,
+    /// Addresses of proxies whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            rest: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            agents: SocketAddr::from(([127, 0, 0, 1], 7443)),
+            tls_certificate: None,
+            tls_key: None,
+            allow_plain_http: false,
+            agent_names: Vec::new(),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// Where the state is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `postgres://…`; absent means a SQLite file in the state directory.
+    pub url: Option<String>,
+}
+
+/// The first administrator.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// The user's name.
+    pub username: String,
+    /// The user's password.
+    pub password: secrecy::SecretString,
+    /// The project in which the user is `admin`.
+    #[serde(default = "admin")]
+    pub project: String,
+    /// The domain's name; there is one, `Default`.
+    #[serde(default = "default_domain")]
+    pub domain: String,
+}
+
+fn admin() -> String {
+    "admin".into()
+}
+
+fn default_domain() -> String {
+    "Default".into()
+}
+
+/// How callers prove who they are (spec/introspection.md §1.4).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Which proof is asked for.
+    pub strategy: Strategy,
+    /// Tokens that do not end; for services and for the first steps.
+    pub static_tokens: Vec<StaticToken>,
+    /// Password file of `http_basic`: `name:bcrypt-hash` lines.
+    pub htpasswd_file: Option<PathBuf>,
+    /// How long a token of the identity dialect counts, in seconds.
+    #[serde(deserialize_with = "seconds", rename = "token_lifetime_s")]
+    pub token_lifetime: Option<Duration>,
+}
+
+/// Which proof is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// A token of the embedded identity, or a static one.
+    #[default]
+    Token,
+    /// None: everybody is an administrator. Only for loopback and trusted networks.
+    None,
+    /// HTTP Basic with a password file.
+    HttpBasic,
+}
+
+/// A token that does not end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaticToken {
+    /// The name in the audit trail.
+    pub name: String,
+    /// SHA-256 of the token, hexadecimal.
+    pub token_sha256: String,
+    /// The roles of its bearer.
+    pub roles: Vec<String>,
+}
+
+/// Agents and their links.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agents {
+    /// How often an agent says that it is there, in seconds.
+    pub heartbeat_s: u32,
+    /// How long a certificate of an agent counts, in hours.
+    pub certificate_hours: u32,
+    /// The largest difference of clocks that is tolerated, in seconds.
+    pub max_clock_skew_s: u32,
+    /// How many agents may be connected.
+    pub max_connections: u32,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self { heartbeat_s: 15, certificate_hours: 24 * 30, max_clock_skew_s: 3600, max_connections: 10_000 }
+    }
+}
+
+/// Introspection (spec/introspection.md §2.3, §4.8). Names as upstream where it has them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Introspection {
+    /// How long data are waited for, in seconds.
+    pub timeout: u64,
+    /// A start within this time after an equal one is the same start, in seconds.
+    pub dedup_window: u64,
+    /// How long a probe may take, in seconds.
+    pub probe_timeout: u64,
+    /// The longest page of the list.
+    pub api_max_limit: u32,
+    /// Whether `POST /v1/continue` is served at all.
+    pub callback_enabled: bool,
+    /// Networks (CIDR) from which callbacks are taken.
+    pub callback_networks: Vec<String>,
+    /// Whether data are taken from outside for hosts that wait for none.
+    pub permit_active_introspection: bool,
+    /// How many changed inventories of a host are kept.
+    pub inventories_kept: u32,
+    /// The processing hooks.
+    pub processing: hostler_core::introspection::process::Settings,
+}
+
+impl Default for Introspection {
+    fn default() -> Self {
+        Self {
+            timeout: 600,
+            dedup_window: 30,
+            probe_timeout: 60,
+            api_max_limit: 1000,
+            callback_enabled: false,
+            callback_networks: Vec::new(),
+            permit_active_introspection: false,
+            inventories_kept: 20,
+            processing: hostler_core::introspection::process::Settings::default(),
+        }
+    }
+}
+
+/// How long finished things are kept, in days.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Events.
+    pub events_days: u32,
+    /// Tasks and their histories.
+    pub tasks_days: u32,
+    /// Jobs.
+    pub jobs_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { events_days: 400, tasks_days: 90, jobs_days: 14 }
+    }
+}
+
+/// Logging, to standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What is logged: a level, or directives such as `info,hostler_manager::fleet=debug`.
+    pub filter: String,
+    /// Whether a line is one JSON object.
+    pub json: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), json: false }
+    }
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read, a key is unknown, a value is of the wrong type.
+    #[error(transparent)]
+    Read(#[from] Box<figment::Error>),
+    /// A value breaks a rule.
+    #[error("{key}: {rule}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// The rule, and what to do.
+        rule: String,
+    },
+}
+
+impl Config {
+    /// Reads the settings of `file` and of the environment, and checks them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load(file: &Path) -> Result<Self, Error> {
+        if !file.is_file() {
+            return Err(Error::Value { key: "--config", rule: format!("{} is not a file", file.display()) });
+        }
+        let config: Self = Figment::new()
+            .merge(Toml::file_exact(file))
+            .merge(Env::prefixed("HOSTLER_MANAGER_").split("__"))
+            .extract()
+            .map_err(Box::new)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |key, rule: &str| Err(Error::Value { key, rule: rule.to_owned() });
+        if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
+            return refuse("listen.tls_key", "listen.tls_certificate and listen.tls_key go together");
+        }
+        let plain = self.listen.tls_certificate.is_none();
+        if plain && !self.listen.rest.ip().is_loopback() && !self.listen.allow_plain_http {
+            return refuse(
+                "listen.rest",
+                "plain HTTP is refused on an address that is not loopback: configure listen.tls_certificate and \
+                 listen.tls_key, or set listen.allow_plain_http = true",
+            );
+        }
+        if let Some(url) = &self.database.url
+            && !url.starts_with("postgres://")
+            && !url.starts_with("postgresql://")
+        {
+            return refuse("database.url", "must begin with postgres://; leave it out for SQLite");
+        }
+        if self.auth.strategy == Strategy::HttpBasic && self.auth.htpasswd_file.is_none() {
+            return refuse("auth.htpasswd_file", "is needed by auth.strategy = \"http_basic\"");
+        }
+        for token in &self.auth.static_tokens {
+            if token.token_sha256.len() != 64 || hex::decode(&token.token_sha256).is_err() {
+                return refuse("auth.static_tokens.token_sha256", "must be a SHA-256 in 64 hexadecimal digits");
+            }
+            if let Some(role) = token.roles.iter().find(|role| hostler_core::policy::Role::from_name(role).is_none()) {
+                let rule = format!("{role} is not a role; roles are admin, service, manager, member, reader");
+                return Err(Error::Value { key: "auth.static_tokens.roles", rule });
+            }
+        }
+        if self.agents.heartbeat_s == 0 || self.agents.heartbeat_s > 300 {
+            return refuse("agents.heartbeat_s", "must be from 1 to 300");
+        }
+        if self.introspection.api_max_limit == 0 || self.introspection.api_max_limit > 1000 {
+            return refuse("introspection.api_max_limit", "must be from 1 to 1000");
+        }
+        if self.introspection.timeout > 315_576_000 {
+            return refuse("introspection.timeout", "must be at most 315576000");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Runs machines: load, decide, commit, perform (design §3).
+//!
+//! Every input of a machine goes through one transaction that reads the machine, asks it for its decision and writes all of
+//! it. Only after the commit is anybody woken: the links of hosts that have jobs, the timers, whoever watches. Those act on
+//! rows, so a wake-up that is lost costs time and nothing else, and a restart needs no path of its own.
+
+mod introspection;
+mod retain;
+mod run;
+mod seed;
+mod timers;
+mod wake;
+
+use std::sync::Arc;
+
+use hostler_common::time::{SharedClock, Timestamp};
+use hostler_core::introspection::command::Settings;
+
+use crate::store::{self, Store};
+
+pub use introspection::{IntrospectionDomain, canonical_hash};
+pub use retain::Retention;
+pub use run::{Committed, Domain};
+pub use seed::{OsSeeds, Seeds};
+pub use wake::Wake;
+
+/// The engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    /// Where everything durable is.
+    pub store: Store,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Who is to be woken after a commit.
+    pub wake: Arc<Wake>,
+    seeds: Arc<dyn Seeds>,
+    settings: Arc<EngineSettings>,
+}
+
+/// Settings of the engine and of its machines.
+#[derive(Clone, Debug, Default)]
+pub struct EngineSettings {
+    /// Of introspections.
+    pub introspection: Arc<Settings>,
+    /// How many changed inventories of a host are kept.
+    pub inventories_kept: u32,
+    /// How long finished things are kept.
+    pub retention: Retention,
+}
+
+/// What one transaction works with.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The current moment.
+    pub now: Timestamp,
+    /// Who asked.
+    pub actor: Option<String>,
+    /// Fresh randomness.
+    pub seed: u128,
+    /// Settings.
+    pub settings: Arc<EngineSettings>,
+}
+
+impl Engine {
+    /// An engine over `store`.
+    #[must_use]
+    pub fn new(store: Store, clock: SharedClock, seeds: Arc<dyn Seeds>, settings: EngineSettings) -> Self {
+        Self { store, clock, wake: Arc::new(Wake::default()), seeds, settings: Arc::new(settings) }
+    }
+
+    /// What the next transaction works with.
+    #[must_use]
+    pub fn turn(&self, actor: Option<&str>) -> Turn {
+        Turn {
+            now: self.clock.now(),
+            actor: actor.map(str::to_owned),
+            seed: self.seeds.seed(),
+            settings: Arc::clone(&self.settings),
+        }
+    }
+
+    /// Appends an event that no machine decided on.
+    ///
+    /// # Errors
+    /// See [`store::Error`].
+    pub async fn emit(&self, actor: Option<&str>, event: hostler_core::machine::Event) -> store::Result<()> {
+        let turn = self.turn(actor);
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    store::event::event_insert(tx, turn.now, turn.actor.as_deref(), &event).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        self.wake.changed();
+        Ok(())
+    }
+}

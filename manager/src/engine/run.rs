@@ -1,0 +1,271 @@
+//! One input of one machine: load, decide and commit in one transaction; wake others after it.
+
+use futures::future::BoxFuture;
+use hostler_common::error::Class;
+use hostler_common::id::{HostId, JobId, MachineId, TaskId};
+use hostler_common::job::{JobState, JobUpdate};
+use hostler_core::introspection::Introspection;
+use hostler_core::machine::{Context, Decision, Effect, Input, Machine, TaskChange};
+use uuid::Uuid;
+
+use super::{Engine, IntrospectionDomain, Turn};
+use crate::store::machine::Record;
+use crate::store::task::NewTask;
+use crate::store::{Connection, Error, Result, event, job, machine, task};
+
+/// How often an input is tried again after another manager was faster.
+const TRIES: usize = 8;
+
+/// What the engine must know of a kind of machine besides its decisions.
+pub trait Domain: Send + Sync + 'static {
+    /// The machine.
+    type Machine: Machine<Command: Clone + Sync>;
+
+    /// The machine of a subject that never had one.
+    ///
+    /// # Errors
+    /// The subject is none of this kind.
+    fn fresh(subject: &str) -> Result<Self::Machine>;
+
+    /// Reads what the decision may know.
+    fn facts<'t>(
+        turn: &'t Turn,
+        tx: &'t mut Connection,
+        machine: &'t Self::Machine,
+        input: &'t Input<<Self::Machine as Machine>::Command>,
+    ) -> BoxFuture<'t, Result<<Self::Machine as Machine>::Facts>>;
+
+    /// Writes the domain's rows of a decision.
+    fn write<'t>(
+        turn: &'t Turn,
+        tx: &'t mut Connection,
+        next: &'t Self::Machine,
+        writes: Vec<<Self::Machine as Machine>::Write>,
+    ) -> BoxFuture<'t, Result<()>>;
+}
+
+/// What a committed decision is, for those who asked and for those who are woken.
+#[derive(Clone, Debug)]
+pub struct Committed<M> {
+    /// The machine's state now.
+    pub machine: M,
+    /// The task by which people follow it now.
+    pub task: Option<TaskId>,
+    /// Hosts whose links have something to say.
+    pub hosts: Vec<HostId>,
+    /// Whether timers moved.
+    pub timers: bool,
+}
+
+type CommandOf<D> = <<D as Domain>::Machine as Machine>::Command;
+
+impl Engine {
+    /// Gives the machine of `subject` an input and returns when its decision is durable.
+    ///
+    /// # Errors
+    /// The machine's refusal, as [`Error::Refused`]; see [`Error`].
+    pub async fn input<D: Domain>(
+        &self,
+        subject: &str,
+        input: Input<CommandOf<D>>,
+        actor: Option<&str>,
+    ) -> Result<Committed<D::Machine>> {
+        let mut tries = 0;
+        loop {
+            let turn = self.turn(actor);
+            let (subject, input) = (subject.to_owned(), input.clone());
+            let done =
+                self.store.write(move |tx| Box::pin(async move { apply::<D>(&turn, tx, &subject, input).await })).await;
+            tries += 1;
+            match done {
+                Err(Error::Moved) if tries < TRIES => {}
+                Ok(committed) => {
+                    self.woken(&committed);
+                    return Ok(committed);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes an agent's report of a job: once recorded, a repetition changes nothing.
+    ///
+    /// # Errors
+    /// Class `Denied` if the job belongs to another host; see [`Error`].
+    pub async fn job_update(&self, host: HostId, update: JobUpdate) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let (turn, update) = (self.turn(None), update.clone());
+            let done =
+                self.store.write(move |tx| Box::pin(async move { take_update(&turn, tx, host, update).await })).await;
+            tries += 1;
+            match done {
+                Err(Error::Moved) if tries < TRIES => {}
+                Ok(committed) => {
+                    if let Some(committed) = committed {
+                        self.woken(&committed);
+                    }
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn woken<M>(&self, committed: &Committed<M>) {
+        for host in &committed.hosts {
+            self.wake.host(*host);
+        }
+        if committed.timers {
+            self.wake.timers();
+        }
+        self.wake.changed();
+    }
+}
+
+/// One input in one transaction.
+pub(super) async fn apply<D: Domain>(
+    turn: &Turn,
+    tx: &mut Connection,
+    subject: &str,
+    input: Input<CommandOf<D>>,
+) -> Result<Committed<D::Machine>> {
+    let kind = D::Machine::KIND;
+    let found = machine::machine_find::<D::Machine>(tx, kind, subject).await?;
+    let mut record = match found {
+        Some(record) => record,
+        None => {
+            let fresh = D::fresh(subject)?;
+            let id = MachineId(Uuid::from_u128(turn.seed ^ 0x6d61_6368_696e_65));
+            machine::machine_insert(tx, id, kind, subject, &fresh, turn.now).await?;
+            Record { id, version: 1, task: None, machine: fresh }
+        }
+    };
+    let facts = D::facts(turn, tx, &record.machine, &input).await?;
+    let cx = Context { now: turn.now, actor: turn.actor.clone(), seed: turn.seed, facts };
+    let decision =
+        record.machine.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
+    commit::<D>(turn, tx, &mut record, decision).await
+}
+
+/// Writes all of a decision.
+async fn commit<D: Domain>(
+    turn: &Turn,
+    tx: &mut Connection,
+    record: &mut Record<D::Machine>,
+    decision: Decision<D::Machine>,
+) -> Result<Committed<D::Machine>> {
+    let Decision { next, effects, writes, steps, events } = decision;
+    let mut wakes = Wakes::default();
+    for effect in effects {
+        perform(turn, tx, record.id, &mut record.task, effect, &mut wakes).await?;
+    }
+    if let Some(task) = record.task {
+        for step in &steps {
+            task::step_insert(tx, task, step, turn.now).await?;
+        }
+    }
+    for event in &events {
+        event::event_insert(tx, turn.now, turn.actor.as_deref(), event).await?;
+    }
+    D::write(turn, tx, &next, writes).await?;
+    record.machine = next.clone();
+    machine::machine_update(tx, record, turn.now).await?;
+    Ok(Committed { machine: next, task: record.task, hosts: wakes.hosts, timers: wakes.timers })
+}
+
+#[derive(Default)]
+struct Wakes {
+    hosts: Vec<HostId>,
+    timers: bool,
+}
+
+/// Writes the rows of an effect; what follows from them happens after the commit.
+async fn perform(
+    turn: &Turn,
+    tx: &mut Connection,
+    id: MachineId,
+    current: &mut Option<TaskId>,
+    effect: Effect,
+    wakes: &mut Wakes,
+) -> Result<()> {
+    match effect {
+        Effect::RunJob(spec) => {
+            job::job_insert(tx, id, &spec, turn.now).await?;
+            wakes.hosts.push(spec.host);
+        }
+        Effect::CancelJob(job) => wakes.hosts.extend(job::job_cancel(tx, job).await?),
+        Effect::SetTimer(name, due_at) => {
+            machine::timer_set(tx, id, name, due_at).await?;
+            wakes.timers = true;
+        }
+        Effect::ClearTimer(name) => {
+            machine::timer_clear(tx, id, name, None).await?;
+        }
+        Effect::Task(change) => change_task(turn, tx, id, current, change).await?,
+    }
+    Ok(())
+}
+
+async fn change_task(
+    turn: &Turn,
+    tx: &mut Connection,
+    id: MachineId,
+    current: &mut Option<TaskId>,
+    change: TaskChange,
+) -> Result<()> {
+    match (change, *current) {
+        (TaskChange::Open { kind, name, host, total }, _) => {
+            let started_by = turn.actor.as_deref().unwrap_or("hostler");
+            let new = NewTask { kind, name: &name, host, machine: id, started_by, total };
+            *current = Some(task::task_insert(tx, &new, turn.now).await?);
+            Ok(())
+        }
+        (TaskChange::Running, Some(task)) => task::task_running(tx, task).await,
+        (TaskChange::Cancelling, Some(task)) => task::task_cancelling(tx, task).await,
+        (TaskChange::Close { end, output }, Some(task)) => task::task_close(tx, task, end, &output, turn.now).await,
+        (_, None) => Err(Error::Broken("a machine without a task changes its task".into())),
+    }
+}
+
+async fn take_update(
+    turn: &Turn,
+    tx: &mut Connection,
+    host: HostId,
+    update: JobUpdate,
+) -> Result<Option<Committed<Introspection>>> {
+    let Some(known) = job::job_find(tx, update.job).await? else {
+        // Its machine is gone, with its host or by retention: nobody waits for it.
+        return Ok(None);
+    };
+    if known.spec.host != host {
+        return Err(Error::Refused(Class::Denied, format!("job {} is not of this host", update.job)));
+    }
+    if known.state.is_final() || (!update.state.is_final() && rank(update.state) <= rank(known.state)) {
+        return Ok(None);
+    }
+    job::job_update(tx, update.job, update.state, update.outcome.as_ref(), turn.now).await?;
+    let Some((kind, subject)) = machine::machine_subject(tx, known.machine).await? else { return Ok(None) };
+    match kind.as_str() {
+        Introspection::KIND => apply::<IntrospectionDomain>(turn, tx, &subject, Input::Job(update)).await.map(Some),
+        other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
+    }
+}
+
+fn rank(state: JobState) -> usize {
+    JobState::ALL.iter().position(|known| *known == state).unwrap_or(0)
+}
+
+impl Engine {
+    /// Records that a queued job ends without having reached its agent: its machine hears of it like of any other end.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn job_dropped(&self, host: HostId, id: JobId) -> Result<()> {
+        let outcome = hostler_common::job::Outcome {
+            reason: Some("cancelled before it reached the agent".into()),
+            ..Default::default()
+        };
+        self.job_update(host, JobUpdate { job: id, state: JobState::Cancelled, outcome: Some(outcome) }).await
+    }
+}

@@ -1,0 +1,19 @@
+//! The durable state of the manager: one module per noun, the same SQL text for SQLite and PostgreSQL (design §7).
+//!
+//! The functions of the modules take a connection: one from [`Store::read`], or the one that [`Store::write`] hands to the
+//! work of a transaction. The store knows neither HTTP nor the network to the hosts.
+
+pub mod event;
+pub mod host;
+pub mod identity;
+pub mod introspection;
+pub mod inventory;
+pub mod job;
+pub mod join_token;
+pub mod machine;
+pub mod rule;
+pub mod task;
+mod tx;
+mod writer;
+
+pub use tx::{Connection, Error, Options, Result, Store};

@@ -1,0 +1,79 @@
+//! Events: immutable, numbered in the order of their commits (design §1).
+
+use hostler_common::id::EventNumber;
+use hostler_common::time::Timestamp;
+use hostler_core::machine::Event;
+use serde_json::Value;
+
+use super::tx::{Connection, Result, next_number};
+
+/// A stored event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its number; rises with each.
+    pub number: EventNumber,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The stable name.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// Who caused it, where somebody did.
+    pub actor: Option<String>,
+    /// The particulars.
+    pub data: Value,
+}
+
+/// Appends an event.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn event_insert(
+    connection: &mut Connection,
+    at: Timestamp,
+    actor: Option<&str>,
+    event: &Event,
+) -> Result<EventNumber> {
+    let number = next_number(connection, "event").await?;
+    sqlx::query("insert into event (number, at, kind, subject, actor, data) values ($1, $2, $3, $4, $5, $6)")
+        .bind(number)
+        .bind(at.as_micros())
+        .bind(event.kind)
+        .bind(&event.subject)
+        .bind(actor)
+        .bind(event.data.to_string())
+        .execute(connection)
+        .await?;
+    Ok(EventNumber(number))
+}
+
+type Row = (i64, i64, String, String, Option<String>, String);
+
+/// Events with greater numbers than `after`, oldest first.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn event_list(connection: &mut Connection, after: EventNumber, limit: u32) -> Result<Vec<Record>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select number, at, kind, subject, actor, data from event where number > $1 order by number limit $2",
+    )
+    .bind(after.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|(number, at, kind, subject, actor, data)| {
+            let data = serde_json::from_str(&data)?;
+            Ok(Record { number: EventNumber(number), at: Timestamp::from_micros(at), kind, subject, actor, data })
+        })
+        .collect()
+}
+
+/// Removes events from before `until`; returns how many.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn event_prune(connection: &mut Connection, until: Timestamp) -> Result<u64> {
+    let done = sqlx::query("delete from event where at < $1").bind(until.as_micros()).execute(connection).await?;
+    Ok(done.rows_affected())
+}

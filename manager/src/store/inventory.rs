@@ -1,0 +1,129 @@
+//! The history of inventories: a document is kept where it differs from the one before (spec/introspection.md §6.4).
+
+use hostler_common::id::{HostId, InventoryId};
+use hostler_common::time::Timestamp;
+use serde_json::Value;
+
+use super::host::parse_host;
+use super::tx::{Connection, Error, Result};
+
+/// What lists show of a stored inventory.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// Its identity.
+    pub id: InventoryId,
+    /// Whose.
+    pub host: HostId,
+    /// When it was stored.
+    pub collected_at: Timestamp,
+    /// SHA-256 of the canonical form, hexadecimal.
+    pub hash: String,
+    /// Bytes of the processed document.
+    pub size: i64,
+    /// Name of each section and its status.
+    pub sections: Value,
+}
+
+/// What is stored.
+#[derive(Clone, Debug)]
+pub struct NewInventory<'a> {
+    /// Its identity.
+    pub id: InventoryId,
+    /// Whose.
+    pub host: HostId,
+    /// SHA-256 of the canonical form, hexadecimal.
+    pub hash: &'a str,
+    /// Name of each section and its status.
+    pub sections: &'a Value,
+    /// The processed document.
+    pub processed: &'a str,
+    /// The document as it came.
+    pub unprocessed: &'a str,
+}
+
+/// Stores an inventory and drops the oldest of the host beyond `keep`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn inventory_insert(
+    connection: &mut Connection,
+    new: &NewInventory<'_>,
+    keep: u32,
+    at: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "insert into inventory (id, host_id, collected_at, hash, size, sections, processed, unprocessed) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(new.id.to_string())
+    .bind(new.host.to_string())
+    .bind(at.as_micros())
+    .bind(new.hash)
+    .bind(i64::try_from(new.processed.len()).unwrap_or(i64::MAX))
+    .bind(new.sections.to_string())
+    .bind(new.processed)
+    .bind(new.unprocessed)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "delete from inventory where host_id = $1 and id not in \
+         (select id from inventory where host_id = $1 order by collected_at desc, id desc limit $2)",
+    )
+    .bind(new.host.to_string())
+    .bind(i64::from(keep))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Inventories of a host, newest first, older than the one with id `before`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn inventory_list(
+    connection: &mut Connection,
+    host: HostId,
+    before: Option<InventoryId>,
+    limit: u32,
+) -> Result<Vec<Info>> {
+    type Row = (String, String, i64, String, i64, String);
+    // Ids are UUIDs of version 7: their order is that of time. No id is greater than this text.
+    let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, host_id, collected_at, hash, size, sections from inventory where host_id = $1 and id < $2 \
+         order by id desc limit $3",
+    )
+    .bind(host.to_string())
+    .bind(before)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|(id, host, collected_at, hash, size, sections)| {
+            Ok(Info {
+                id: id.parse().map_err(|_| Error::Broken(format!("not an inventory id: {id}")))?,
+                host: parse_host(&host)?,
+                collected_at: Timestamp::from_micros(collected_at),
+                hash,
+                size,
+                sections: serde_json::from_str(&sections)?,
+            })
+        })
+        .collect()
+}
+
+/// The processed and the unprocessed document of an inventory.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn inventory_documents(
+    connection: &mut Connection,
+    host: HostId,
+    id: InventoryId,
+) -> Result<Option<(String, String)>> {
+    Ok(sqlx::query_as("select processed, unprocessed from inventory where id = $1 and host_id = $2")
+        .bind(id.to_string())
+        .bind(host.to_string())
+        .fetch_optional(connection)
+        .await?)
+}

@@ -1,0 +1,136 @@
+//! Jobs: what hosts are to do, from the decision until the outcome is recorded (design §4).
+
+use hostler_common::id::{HostId, JobId, MachineId};
+use hostler_common::job::{JobSpec, JobState, Outcome};
+use hostler_common::time::Timestamp;
+
+use super::tx::{Connection, Error, Result};
+
+/// A stored job.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// What it is.
+    pub spec: JobSpec,
+    /// Whose decision it was.
+    pub machine: MachineId,
+    /// Where it stands.
+    pub state: JobState,
+    /// Whether it is to be ended.
+    pub cancel: bool,
+}
+
+type Row = (String, String, String, i64);
+
+fn record_from((spec, machine, state, cancel): Row) -> Result<Record> {
+    Ok(Record {
+        spec: serde_json::from_str(&spec)?,
+        machine: machine.parse().map_err(|_| Error::Broken(format!("not a machine id: {machine}")))?,
+        state: JobState::from_name(&state).ok_or_else(|| Error::Broken(format!("unknown job state {state}")))?,
+        cancel: cancel != 0,
+    })
+}
+
+/// A new job, `queued`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_insert(connection: &mut Connection, machine: MachineId, spec: &JobSpec, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "insert into job (id, host_id, machine_id, kind, spec, state, cancel, created_at) \
+         values ($1, $2, $3, $4, $5, 'queued', 0, $6)",
+    )
+    .bind(spec.id.to_string())
+    .bind(spec.host.to_string())
+    .bind(machine.to_string())
+    .bind(spec.work.kind())
+    .bind(serde_json::to_string(spec)?)
+    .bind(at.as_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The job of that id.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_find(connection: &mut Connection, id: JobId) -> Result<Option<Record>> {
+    let row: Option<Row> = sqlx::query_as("select spec, machine_id, state, cancel from job where id = $1")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.map(record_from).transpose()
+}
+
+/// The jobs of a host that have no outcome, oldest first.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_open(connection: &mut Connection, host: HostId) -> Result<Vec<Record>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select spec, machine_id, state, cancel from job \
+         where host_id = $1 and state in ('queued', 'delivered', 'running') order by id",
+    )
+    .bind(host.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(record_from).collect()
+}
+
+/// Moves a job on; an outcome ends it.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_update(
+    connection: &mut Connection,
+    id: JobId,
+    state: JobState,
+    outcome: Option<&Outcome>,
+    at: Timestamp,
+) -> Result<()> {
+    let finished_at = state.is_final().then(|| at.as_micros());
+    sqlx::query("update job set state = $2, outcome = $3, finished_at = $4 where id = $1")
+        .bind(id.to_string())
+        .bind(state.name())
+        .bind(outcome.map(summary_of).transpose()?)
+        .bind(finished_at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// How an outcome is kept: without the output, which is a document that the machine of the job stores in its own place.
+fn summary_of(outcome: &Outcome) -> Result<String> {
+    Ok(serde_json::to_string(&serde_json::json!({
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "reason": outcome.reason,
+        "stdout_bytes": outcome.stdout.total,
+        "stderr": String::from_utf8_lossy(&outcome.stderr.head),
+    }))?)
+}
+
+/// Marks a job as one to be ended and returns its host, which is told so: even a job that is `queued` may have reached the
+/// agent already. `None` if it has its outcome.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_cancel(connection: &mut Connection, id: JobId) -> Result<Option<HostId>> {
+    let row: Option<(String,)> = sqlx::query_as(
+        "update job set cancel = 1 where id = $1 and state in ('queued', 'delivered', 'running') returning host_id",
+    )
+    .bind(id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|(host,)| super::host::parse_host(&host)).transpose()
+}
+
+/// Removes finished jobs from before `until`; returns how many.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_prune(connection: &mut Connection, until: Timestamp) -> Result<u64> {
+    let done =
+        sqlx::query("delete from job where finished_at < $1").bind(until.as_micros()).execute(connection).await?;
+    Ok(done.rows_affected())
+}
