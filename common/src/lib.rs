@@ -6,5 +6,7 @@ pub mod error;
 pub mod id;
 pub mod inventory;
 pub mod job;
+pub mod join;
+pub mod link;
 pub mod text;
 pub mod time;

@@ -1,1 +1,15 @@
-//! x
+//! The agent protocol: generated code, and the only place that sees both the wire and the vocabulary of
+//! `hostler-common`.
+
+mod convert;
+
+pub use convert::ConvertError;
+
+/// The generated messages, clients and servers.
+#[allow(missing_docs, clippy::all)]
+pub mod v1 {
+    tonic::include_proto!("hostler.agent.v1");
+}
+
+/// The largest message that is taken, in bytes: the largest document and room for the rest.
+pub const MESSAGE_MAX: usize = hostler_common::job::DOCUMENT_MAX + (1 << 20);
