@@ -1,0 +1,12 @@
+//! Introspection of hosts: what is done with the facts that an agent reports (spec/introspection.md §3, §4, §6.4).
+//!
+//! [`process::process`] is the way in: it runs the processing hooks and the rules over a raw document. Nothing here
+//! stores or sends anything; the caller commits what comes out.
+
+//X pub mod diff;
+pub mod document;
+//X pub mod hooks;
+//X pub mod lldp;
+pub mod node;
+//X pub mod process;
+//X pub mod rules;
