@@ -9,4 +9,4 @@ pub mod document;
 //X pub mod lldp;
 pub mod node;
 //X pub mod process;
-//X pub mod rules;
+pub mod rules;

@@ -115,7 +115,8 @@ mod tests {
         assert_eq!(mac.as_deref(), Some("aa:bb:cc:00:11:22"));
         assert_eq!(Mac::parse_boot("01-aa-bb-cc-00-11-22").map(|mac| mac.to_string()), mac);
         assert_eq!(Mac::parse_boot("aa-bb-cc-00-11-22").map(|mac| mac.to_string()), mac);
-        for bad in ["", "aa:bb:cc:00:11", "aa:bb:cc:00:11:22:33", "aa:bb:cc:00:11:zz", "+a:bb:cc:00:11:22", "aabbcc001122"]
+        for bad in
+            ["", "aa:bb:cc:00:11", "aa:bb:cc:00:11:22:33", "aa:bb:cc:00:11:zz", "+a:bb:cc:00:11:22", "aabbcc001122"]
         {
             assert_eq!(Mac::parse(bad), None, "{bad}");
         }
