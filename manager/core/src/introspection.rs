@@ -6,7 +6,7 @@
 //X pub mod diff;
 pub mod document;
 //X pub mod hooks;
-//X pub mod lldp;
+pub mod lldp;
 pub mod node;
 //X pub mod process;
 pub mod rules;
