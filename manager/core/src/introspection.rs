@@ -5,8 +5,8 @@
 
 //X pub mod diff;
 pub mod document;
-//X pub mod hooks;
+pub mod hooks;
 pub mod lldp;
 pub mod node;
-//X pub mod process;
+pub mod process;
 pub mod rules;

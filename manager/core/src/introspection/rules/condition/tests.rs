@@ -99,9 +99,9 @@ fn spec_8_7_type_mismatch_is_false_with_a_warning() {
 fn one_misfit_does_not_hide_the_other_values() {
     let data = json!({ "l": [{"f": "text"}, {"f": 9}] });
     let condition = |multiple| json!({"op": "ge", "field": "l[*].f", "value": 5, "multiple": multiple});
-    assert_eq!(check(condition("any"), &data).holds, true);
-    assert_eq!(check(condition("all"), &data).holds, false);
-    assert_eq!(check(condition("first"), &data).holds, false);
+    assert!(check(condition("any"), &data).holds);
+    assert!(!check(condition("all"), &data).holds);
+    assert!(!check(condition("first"), &data).holds);
 }
 
 #[test]

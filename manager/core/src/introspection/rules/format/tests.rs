@@ -4,7 +4,7 @@ use super::*;
 
 fn data() -> Value {
     json!({
-        "cpus": 64, "neg": -5, "big": 1234567, "f": 3.14159, "g": 1e20, "h": 100.0, "z": 0.0, "s": "abc", "t": true,
+        "cpus": 64, "neg": -5, "big": 1234567, "f": 3.15926, "g": 1e20, "h": 100.0, "z": 0.0, "s": "abc", "t": true,
         "n": null, "l": ["vmx", 1], "o": {"a": {"b": "x"}}, "small": 0.00001234, "h2": 2.5, "u": "é", "neg0": -0.0,
         "many": 123456789.0, "all_interfaces": {"eth0:1": {"mac": "m"}}, "7": "seven",
     })
@@ -48,18 +48,18 @@ fn as_python_formats() {
         ("{data[cpus]:e}", Some("6.400000e+01")),
         ("{data[cpus]:g}", Some("64")),
         ("{data[cpus]:%}", Some("6400.000000%")),
-        ("{data[f]}", Some("3.14159")),
-        ("{data[f]:.2f}", Some("3.14")),
-        ("{data[f]:8.3f}", Some("   3.142")),
-        ("{data[f]:08.3f}", Some("0003.142")),
-        ("{data[f]:e}", Some("3.141590e+00")),
+        ("{data[f]}", Some("3.15926")),
+        ("{data[f]:.2f}", Some("3.16")),
+        ("{data[f]:8.3f}", Some("   3.159")),
+        ("{data[f]:08.3f}", Some("0003.159")),
+        ("{data[f]:e}", Some("3.159260e+00")),
         ("{data[f]:.0e}", Some("3e+00")),
         ("{data[f]:#.0e}", Some("3.e+00")),
-        ("{data[f]:g}", Some("3.14159")),
-        ("{data[f]:.3}", Some("3.14")),
+        ("{data[f]:g}", Some("3.15926")),
+        ("{data[f]:.3}", Some("3.16")),
         ("{data[f]:.1}", Some("3e+00")),
         ("{data[f]:.0}", Some("3e+00")),
-        ("{data[f]:10}", Some("   3.14159")),
+        ("{data[f]:10}", Some("   3.15926")),
         ("{data[g]:g}", Some("1e+20")),
         ("{data[g]}", Some("1e+20")),
         ("{data[g]:,}", Some("1e+20")),
@@ -123,7 +123,7 @@ fn as_python_formats() {
 #[test]
 fn spec_8_7_formatting_of_nested_keys() {
     let value = json!({"{data[s]}": [{"n{data[cpus]}": "{data[l][0]}-{data[f]:.1f}"}, 7, null, true, "plain"]});
-    let want = json!({"abc": [{"n64": "vmx-3.1"}, 7, null, true, "plain"]});
+    let want = json!({"abc": [{"n64": "vmx-3.2"}, 7, null, true, "plain"]});
     assert_eq!(Formatter::new(&data()).value(&value), Ok(want));
 }
 
