@@ -16,4 +16,4 @@ pub mod task;
 mod tx;
 mod writer;
 
-pub use tx::{Connection, Error, Options, Result, Store};
+pub use tx::{Connection, Error, Gate, Options, Result, Store};
