@@ -64,6 +64,8 @@ struct World {
     manager: Manager,
     agents: Vec<Agent>,
     links: Vec<Link>,
+    /// Everything that each agent was ever told.
+    said: Vec<Vec<Order>>,
     accepted: BTreeMap<HostId, u64>,
     summary: Summary,
 }
@@ -114,6 +116,7 @@ impl World {
             manager,
             agents,
             links,
+            said: vec![Vec::new(); HOSTS],
             accepted: BTreeMap::new(),
             summary: Summary::default(),
         })
@@ -125,7 +128,7 @@ impl World {
         match self.random.below(100) {
             0..12 => self.command(n).await?,
             12..24 => self.start_or_connect(n).await?,
-            24..40 => self.agent_step(n),
+            24..40 => self.agent_step(n).await?,
             40..54 => self.carry_up(n).await?,
             54..68 => self.carry_down(n).await?,
             68..76 => {
@@ -199,9 +202,12 @@ impl World {
         }
     }
 
-    fn agent_step(&mut self, n: usize) {
+    /// The agent carries out some of its effects, and may die between any two.
+    async fn agent_step(&mut self, n: usize) -> anyhow::Result<()> {
         for _ in 0..=self.random.below(4) {
-            self.agents[n].step();
+            if self.agents[n].step() && self.random.chance(4) {
+                return self.crash_agent(n).await;
+            }
         }
         if self.links[n].session.is_some() {
             let sent: Vec<JobUpdate> = self.agents[n].outgoing.drain(..).collect();
@@ -213,6 +219,7 @@ impl World {
                 self.links[n].up.push_back(update);
             }
         }
+        Ok(())
     }
 
     /// The manager takes a frame of an agent.
@@ -239,11 +246,14 @@ impl World {
             Err(error) => return Err(error.into()),
         }
         if let Some(order) = link.down.pop_front() {
-            if self.random.chance(10) {
-                self.summary.duplicates += 1;
-                self.agents[n].take(order.clone());
-            }
+            self.said[n].push(order.clone());
             self.agents[n].take(order);
+        }
+        // Something that was said before, on this link or on an older one, comes once more.
+        if !self.said[n].is_empty() && self.random.chance(10) {
+            self.summary.duplicates += 1;
+            let again = self.random.below(self.said[n].len());
+            self.agents[n].take(self.said[n][again].clone());
         }
         Ok(())
     }
