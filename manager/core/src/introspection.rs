@@ -3,7 +3,7 @@
 //! [`process::process`] is the way in: it runs the processing hooks and the rules over a raw document. Nothing here
 //! stores or sends anything; the caller commits what comes out.
 
-//X pub mod diff;
+pub mod diff;
 pub mod document;
 pub mod hooks;
 pub mod lldp;
