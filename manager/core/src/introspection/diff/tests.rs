@@ -73,9 +73,12 @@ fn the_canonical_form_is_stable() {
     assert_eq!(canonical(&json!([])), Value::Null);
 }
 
+/// An edit of the document, and the one change that it makes.
+type Alarm = (fn(&mut Value), &'static str, Op, Severity);
+
 #[test]
 fn hardware_alarms() {
-    let table: Vec<(fn(&mut Value), &str, Op, Severity)> = vec![
+    let table: Vec<Alarm> = vec![
         (
             |new| drop(new["fleet"]["memory"]["modules"].as_array_mut().unwrap().remove(0)),
             "/fleet/memory/modules/A1",
