@@ -277,3 +277,14 @@ proptest! {
         prop_assert_eq!(canonical(&canonical(&old)), canonical(&old));
     }
 }
+
+#[test]
+fn a_great_upgrade_is_compared_in_one_pass() {
+    let packages = |version: &str| {
+        let list: Vec<Value> = (0..20_000).map(|n| json!({"name": format!("p{n}"), "version": version})).collect();
+        json!({"fleet": {"packages": {"list": list}}})
+    };
+    let found = delta(&packages("1"), &packages("2"));
+    assert_eq!(found.len(), 20_000);
+    assert!(found.iter().all(|change| change.op == Op::Changed && change.class == Class::Software));
+}
