@@ -73,6 +73,33 @@ fn the_canonical_form_is_stable() {
     assert_eq!(canonical(&json!([])), Value::Null);
 }
 
+#[test]
+fn an_emptied_slot_is_an_alarm() {
+    let with_size = |size: Value| {
+        let mut document = document();
+        document["fleet"]["memory"]["modules"][1]["size_mb"] = size;
+        document
+    };
+    for (old, new, severity) in [
+        (json!(16384), json!(null), Severity::Critical),
+        (json!(16384), json!(8192), Severity::Critical),
+        (json!(null), json!(8192), Severity::Info),
+    ] {
+        let found = delta(&with_size(old), &with_size(new));
+        assert_eq!((found.len(), found[0].severity), (1, severity));
+        assert_eq!(found[0].path, "/fleet/memory/modules/A2/size_mb");
+    }
+}
+
+#[test]
+fn sections_that_were_not_asked_for_are_no_change() {
+    let found = changes(|new| {
+        new["fleet"]["sections"].as_object_mut().unwrap().remove("storage");
+        new["inventory"].as_object_mut().unwrap().remove("disks");
+    });
+    assert_eq!(found, one("/fleet/sections/storage", Op::Removed, Severity::Info));
+}
+
 /// An edit of the document, and the one change that it makes.
 type Alarm = (fn(&mut Value), &'static str, Op, Severity);
 
@@ -281,10 +308,10 @@ proptest! {
 #[test]
 fn a_great_upgrade_is_compared_in_one_pass() {
     let packages = |version: &str| {
-        let list: Vec<Value> = (0..20_000).map(|n| json!({"name": format!("p{n}"), "version": version})).collect();
+        let list: Vec<Value> = (0..5_000).map(|n| json!({"name": format!("p{n}"), "version": version})).collect();
         json!({"fleet": {"packages": {"list": list}}})
     };
     let found = delta(&packages("1"), &packages("2"));
-    assert_eq!(found.len(), 20_000);
+    assert_eq!(found.len(), 5_000);
     assert!(found.iter().all(|change| change.op == Op::Changed && change.class == Class::Software));
 }
