@@ -4,6 +4,8 @@
 //! it. Only after the commit is anybody woken: the links of hosts that have jobs, the timers, whoever watches. Those act on
 //! rows, so a wake-up that is lost costs time and nothing else, and a restart needs no path of its own.
 
+mod cancel;
+mod describe;
 mod introspection;
 mod retain;
 mod run;

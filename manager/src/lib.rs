@@ -5,4 +5,5 @@ pub mod config;
 pub mod engine;
 pub mod fleet;
 pub mod identity;
+pub mod metrics;
 pub mod store;
