@@ -16,8 +16,8 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 pub struct Error {
     status: StatusCode,
     message: String,
-    details: Option<Value>,
-    challenge: Option<HeaderValue>,
+    details: Option<Box<Value>>,
+    challenge: Option<Box<HeaderValue>>,
 }
 
 /// What handlers return.
@@ -43,7 +43,7 @@ impl Error {
     #[must_use]
     pub fn field(name: &str, rule: impl std::fmt::Display) -> Self {
         let error = Self::new(StatusCode::BAD_REQUEST, format!("{name}: {rule}"));
-        Self { details: Some(json!({ "field": name })), ..error }
+        Self { details: Some(Box::new(json!({ "field": name }))), ..error }
     }
 
     /// The thing that is named does not exist.
@@ -71,7 +71,7 @@ impl Error {
     /// The same error with a `WWW-Authenticate` header.
     #[must_use]
     pub fn with_challenge(self, challenge: HeaderValue) -> Self {
-        Self { challenge: Some(challenge), ..self }
+        Self { challenge: Some(Box::new(challenge)), ..self }
     }
 
     /// The same error, as a conflict if it was a wrong request: for commands whose request was checked before, so that
@@ -122,14 +122,14 @@ impl IntoResponse for Error {
             error: self.status.canonical_reason().unwrap_or("Error"),
             message: &self.message,
             code: self.status.as_u16(),
-            details: self.details.as_ref(),
+            details: self.details.as_deref(),
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         if let Some(challenge) = self.challenge {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, *challenge);
         }
         response
     }

@@ -65,7 +65,11 @@ impl Activity {
     }
 
     fn touch(&self) {
-        let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.touch_at(Instant::now());
+    }
+
+    fn touch_at(&self, now: Instant) {
+        let since = u64::try_from((now - self.begun).as_millis()).unwrap_or(u64::MAX);
         self.moved.store(since, Ordering::Relaxed);
     }
 }
@@ -141,25 +145,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn verdicts() {
+    #[test]
+    fn verdicts() {
         let (head, idle) = (Duration::from_secs(10), Duration::from_secs(60));
         let activity = Activity::begin();
         let begun = activity.begun;
-        let verdict = || activity.verdict(Instant::now(), head, idle);
-        assert_eq!(verdict(), Verdict::Wait(begun + head));
-        tokio::time::advance(head).await;
-        assert_eq!(verdict(), Verdict::Silent);
+        let verdict = |now| activity.verdict(now, head, idle);
+        assert_eq!(verdict(begun), Verdict::Wait(begun + head));
+        assert_eq!(verdict(begun + head), Verdict::Silent);
         let request = activity.request();
-        tokio::time::advance(idle * 3).await;
-        assert_eq!(verdict(), Verdict::Wait(Instant::now() + idle));
+        let late = begun + idle * 3;
+        assert_eq!(verdict(late), Verdict::Wait(late + idle));
         drop(request);
-        let still = Instant::now();
-        tokio::time::advance(idle / 2).await;
-        assert_eq!(verdict(), Verdict::Wait(still + idle));
-        tokio::time::advance(idle / 2).await;
-        assert_eq!(verdict(), Verdict::Idle);
-        activity.touch();
-        assert_eq!(verdict(), Verdict::Wait(Instant::now() + idle));
+        activity.touch_at(late);
+        assert_eq!(verdict(late + idle / 2), Verdict::Wait(late + idle));
+        assert_eq!(verdict(late + idle), Verdict::Idle);
+        activity.touch_at(late + idle);
+        assert_eq!(verdict(late + idle), Verdict::Wait(late + idle * 2));
     }
 }
