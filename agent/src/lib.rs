@@ -1,1 +1,15 @@
-//! x
+//! The agent of Hostler: runs what the manager orders on one host, within what the host allows (design §6).
+
+pub mod backoff;
+pub mod config;
+pub mod daemon;
+pub mod dial;
+pub mod files;
+pub mod identity;
+pub mod join;
+pub mod journal;
+pub mod link;
+pub mod load;
+pub mod process;
+pub mod runner;
+pub mod shared_identity;

@@ -1,6 +1,7 @@
 //! The manager of Hostler: serves the REST dialects, keeps the state of the fleet and schedules its work (design §2).
 
 pub mod api;
+pub mod assemble;
 pub mod config;
 pub mod engine;
 pub mod fleet;

@@ -4,6 +4,8 @@ pub mod command;
 pub mod decide;
 pub mod diff;
 pub mod document;
+pub mod hooks;
+pub mod lldp;
 pub mod node;
 pub mod process;
 pub mod rules;

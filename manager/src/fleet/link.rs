@@ -249,7 +249,7 @@ impl Link {
             End::Gone | End::Silent => Status::deadline_exceeded("no heartbeat"),
         };
         // The agent may be gone already.
-        drop(self.down.try_send(Err(status)));
+        self.down.try_send(Err(status)).ok();
         if let Err(error) = self.fleet.goodbye(&self.session, seen_at).await {
             tracing::warn!(%host, %error, "the end of a link cannot be recorded");
         }

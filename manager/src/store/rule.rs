@@ -4,12 +4,13 @@ use hostler_common::id::RuleId;
 use hostler_common::time::Timestamp;
 use hostler_core::introspection::rules::Rule;
 
-use super::tx::{Connection, Result, next_number};
+use super::tx::{Connection, Error, Result, next_number};
 
 type Row = (String,);
 
 fn rule_from((document,): Row) -> Result<Rule> {
-    Ok(serde_json::from_str(&document)?)
+    let stored = serde_json::from_str(&document)?;
+    Rule::from_stored(&stored).map_err(|error| Error::Broken(format!("a stored rule cannot be read: {error}")))
 }
 
 /// Stores a new rule, last in order.
@@ -21,7 +22,7 @@ pub async fn rule_insert(connection: &mut Connection, rule: &Rule, at: Timestamp
     sqlx::query("insert into rule (id, position, document, created_at) values ($1, $2, $3, $4)")
         .bind(rule.id.to_string())
         .bind(position)
-        .bind(serde_json::to_string(rule)?)
+        .bind(rule.representation().to_string())
         .bind(at.as_micros())
         .execute(connection)
         .await?;
@@ -35,7 +36,7 @@ pub async fn rule_insert(connection: &mut Connection, rule: &Rule, at: Timestamp
 pub async fn rule_replace(connection: &mut Connection, rule: &Rule) -> Result<bool> {
     let done = sqlx::query("update rule set document = $2 where id = $1")
         .bind(rule.id.to_string())
-        .bind(serde_json::to_string(rule)?)
+        .bind(rule.representation().to_string())
         .execute(connection)
         .await?;
     Ok(done.rows_affected() > 0)

@@ -135,7 +135,7 @@ impl Introspection {
                 output: "replaced by a new run".into(),
             }));
         }
-        let name = cx.facts.node.name.as_deref().unwrap_or("host");
+        let name = &cx.facts.node.name;
         decision
             .effect(Effect::Task(TaskChange::Open {
                 kind: Self::KIND,

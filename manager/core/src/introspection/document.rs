@@ -9,8 +9,9 @@ pub mod python;
 use hostler_common::error::Class;
 use serde_json::{Map, Value};
 
-/// How deep values may be nested in a document, a rule or a node. The same as the limit of the JSON parser.
-pub const MAX_DEPTH: usize = 128;
+/// How deep values may be nested in a document, a rule or a node. Below the 127 levels that the JSON parser reads back,
+/// as documents are stored and sent inside of others.
+pub const MAX_DEPTH: usize = 100;
 
 /// How many values a document may hold in all: ten times what a host with 400 disks and 300 links reports.
 pub const MAX_VALUES: usize = 1_000_000;
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn only_objects_of_bounded_depth_pass() {
         assert!(check(&nested(MAX_DEPTH)).is_ok());
-        assert_eq!(check(&nested(MAX_DEPTH + 1)).unwrap_err().message, "Invalid data: nested deeper than 128 levels");
+        assert_eq!(check(&nested(MAX_DEPTH + 1)).unwrap_err().message, "Invalid data: nested deeper than 100 levels");
         for (value, name) in
             [(json!([]), "list"), (json!(null), "None"), (json!("x"), "str"), (json!(1), "int"), (json!(true), "bool")]
         {

@@ -20,7 +20,7 @@ pub struct Node {
     #[serde(flatten, with = "identity")]
     pub id: HostId,
     /// The host's name.
-    pub name: Option<String>,
+    pub name: String,
     /// Free text.
     #[serde(default)]
     pub description: Option<String>,
@@ -102,7 +102,7 @@ impl Node {
     pub fn new(id: HostId, name: impl Into<String>) -> Self {
         Self {
             id,
-            name: Some(name.into()),
+            name: name.into(),
             description: None,
             provision_state: "manageable".to_owned(),
             power_state: None,

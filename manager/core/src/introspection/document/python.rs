@@ -19,6 +19,19 @@ pub fn type_name(value: &Value) -> &'static str {
     }
 }
 
+/// `bool(value)`: false for null, zero and what is empty.
+#[must_use]
+pub fn truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(truth) => *truth,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
 /// `str(value)`: text as it is, everything else as [`repr`].
 #[must_use]
 pub fn str(value: &Value) -> String {

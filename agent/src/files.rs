@@ -1,0 +1,53 @@
+//! Files that are whole or not there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Writes `value` as JSON: the file has the old content or all of the new one, also after a power cut. Only the owner can
+/// read it.
+///
+/// # Errors
+/// The file, or its folder, cannot be written.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write(path, &serde_json::to_vec(value)?)
+}
+
+/// Writes bytes in the same manner.
+///
+/// # Errors
+/// The file, or its folder, cannot be written.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes what was created, renamed or removed in a folder durable.
+///
+/// # Errors
+/// The folder cannot be opened.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Reads JSON; `None` if there is no file.
+///
+/// # Errors
+/// The file cannot be read, or is not what it should be; the error names the file.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Ok(content) => serde_json::from_slice(&content)
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))),
+    }
+}

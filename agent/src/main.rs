@@ -1,0 +1,200 @@
+//! `hostler-agent`: the daemon of a host, and the helpers that it starts of itself.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use hostler_agent::config::{Config, Log, is_address};
+use hostler_agent::daemon::Daemon;
+use hostler_agent::identity::Identity;
+use hostler_agent::process::{Folder, supervise};
+use hostler_agent::shared_identity::SharedIdentity;
+use tokio_util::sync::CancellationToken;
+
+const STATE_DIR: &str = "/var/lib/hostler-agent";
+
+/// The agent of Hostler on one host.
+#[derive(Parser)]
+#[command(name = "hostler-agent", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Join a manager: exchange a join token for the identity of this host.
+    Join {
+        /// Where a manager is; may be given several times, the first that answers is asked.
+        #[arg(long = "manager", value_name = "HOST:PORT", required = true, value_parser = parse_address)]
+        managers: Vec<String>,
+        /// The join token (hostler join-token create).
+        #[arg(long, env = "HOSTLER_JOIN_TOKEN", hide_env_values = true)]
+        token: String,
+        /// Where the identity and the journal are kept.
+        #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+        state_dir: PathBuf,
+        /// The name of this host [default: the machine's host name].
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Run the daemon.
+    Run {
+        /// Where the identity and the journal are kept.
+        #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+        state_dir: PathBuf,
+        /// The settings [default: /etc/hostler/agent.toml, if it is there].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Exit orderly when standard input ends.
+        #[arg(long)]
+        exit_with_parent: bool,
+    },
+    /// Check the settings and exit.
+    CheckConfig {
+        /// The settings [default: /etc/hostler/agent.toml, if it is there].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Run the program of a job; the daemon starts this.
+    #[command(hide = true)]
+    Supervise {
+        /// The folder of the program.
+        folder: PathBuf,
+    },
+}
+
+fn parse_address(text: &str) -> Result<String, String> {
+    if is_address(text) { Ok(text.to_owned()) } else { Err("must be HOST:PORT".into()) }
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Join { managers, token, state_dir, name } => join(&state_dir, &managers, &token, name),
+        Command::Run { state_dir, config, exit_with_parent } => run(state_dir, config.as_deref(), exit_with_parent),
+        Command::CheckConfig { config } => check_config(config.as_deref()),
+        Command::Supervise { folder } => supervise::run(&Folder::new(folder)).context("a program cannot be supervised"),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("hostler-agent: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something to whoever started us.
+fn complain(text: &str) {
+    use std::io::Write as _;
+    // There is nobody to tell when standard error is closed.
+    writeln!(std::io::stderr(), "{text}").ok();
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    // One thread: the agent is idle nearly always, and its work is done by programs of its own.
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")
+}
+
+fn install_crypto() {
+    // It fails only when it was done before.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+}
+
+fn join(state_dir: &Path, managers: &[String], token: &str, name: Option<String>) -> anyhow::Result<()> {
+    install_crypto();
+    let name = match name {
+        Some(name) => name,
+        None => sysinfo::System::host_name().context("this machine has no host name; give --name")?,
+    };
+    let identity = runtime()?.block_on(hostler_agent::join::join(state_dir, managers, token, &name))?;
+    complain(&format!("joined as {} ({})", identity.name, identity.host));
+    Ok(())
+}
+
+fn check_config(config: Option<&Path>) -> anyhow::Result<()> {
+    Config::load(config)?;
+    complain("the settings are in order");
+    Ok(())
+}
+
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    use tracing_subscriber::fmt;
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter).context("log.filter")?;
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if log.json {
+        builder.json().init()
+    } else {
+        builder.with_ansi(false).init()
+    }
+    Ok(())
+}
+
+fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> anyhow::Result<()> {
+    install_crypto();
+    let config = Config::load(config)?;
+    start_log(&config.log)?;
+    let identity = Identity::load(&state_dir)?
+        .with_context(|| format!("{} has no identity; run hostler-agent join first", state_dir.display()))?;
+    let _lock = lock_state(&state_dir)?;
+    let managers = if config.managers.is_empty() { identity.managers.clone() } else { config.managers.clone() };
+    let name = identity.name.clone();
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::spawn(wait_for_end(stop.clone()));
+        if exit_with_parent {
+            watch_parent(stop.clone());
+        }
+        let identity = SharedIdentity::new(state_dir.clone(), identity);
+        let daemon = Daemon::new(state_dir, identity, &config).await?;
+        tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
+        sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+        tokio::spawn(feed_watchdog());
+        daemon.run(managers, stop).await;
+        sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
+        tracing::info!("agent stopped");
+        anyhow::Ok(())
+    })?;
+    // A thread may still wait for a program that goes on without us.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Two agents on one journal would run jobs twice.
+fn lock_state(state_dir: &Path) -> anyhow::Result<std::fs::File> {
+    let path = state_dir.join("agent.lock");
+    let file = std::fs::File::create(&path).with_context(|| path.display().to_string())?;
+    file.try_lock().with_context(|| format!("another agent runs on {}", state_dir.display()))?;
+    Ok(file)
+}
+
+async fn wait_for_end(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    }
+}
+
+/// Cancels `stop` when standard input ends.
+fn watch_parent(stop: CancellationToken) {
+    std::thread::spawn(move || {
+        // Whatever is written to us is not for us.
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
+        stop.cancel();
+    });
+}
+
+/// Tells systemd that the runtime still turns, twice as often as it asks for.
+async fn feed_watchdog() {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
+        tokio::time::sleep(period / 2).await;
+    }
+}

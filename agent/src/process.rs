@@ -1,0 +1,162 @@
+//! Programs that outlive the agent (design §4).
+//!
+//! A program runs under a supervisor: this same executable, started as `supervise DIR` in a session of its own. The
+//! supervisor captures output, enforces the deadline, ends the whole process group when asked, and leaves the end in `DIR`.
+//! As long as it lives it holds a lock on `DIR/lock`, so an agent that was restarted knows without process ids whether
+//! a program still runs, and waits for its end by waiting for the lock.
+
+pub mod capture;
+pub mod supervise;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use hostler_common::job::{Captured, JobState, Outcome};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::files::{read_json, write_json};
+
+/// What a supervisor is to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Program {
+    /// The program and its arguments; nothing of it is interpreted.
+    pub argv: Vec<String>,
+    /// How long it may run.
+    pub deadline: Duration,
+    /// How long it has between TERM and KILL.
+    pub grace: Duration,
+    /// How many of the first bytes of its standard output are kept.
+    pub stdout_head: usize,
+    /// How many of the last bytes of its standard output are kept, where there are more.
+    pub stdout_tail: usize,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// A final state.
+    pub state: JobState,
+    /// The exit code, if it ended by itself.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Why it did not succeed, where code and signal do not say it.
+    pub reason: Option<String>,
+    /// Bytes that it wrote to its standard output.
+    pub stdout_total: u64,
+    /// Bytes that it wrote to its standard error.
+    pub stderr_total: u64,
+}
+
+/// The folder of one program.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The folder at `path`, which exists.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// How the program ended, if it did.
+    ///
+    /// # Errors
+    /// The record exists and cannot be read.
+    pub fn end(&self) -> io::Result<Option<End>> {
+        read_json(&self.file("end.json"))
+    }
+
+    /// The whole outcome of a program that ended.
+    ///
+    /// # Errors
+    /// A file that must exist cannot be read.
+    pub fn outcome(&self) -> io::Result<Option<Outcome>> {
+        let Some(end) = self.end()? else { return Ok(None) };
+        let part = |name: &str| match std::fs::read(self.file(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other,
+        };
+        Ok(Some(Outcome {
+            exit_code: end.exit_code,
+            signal: end.signal,
+            reason: end.reason,
+            stdout: Captured { head: part("stdout.head")?, tail: part("stdout.tail")?, total: end.stdout_total },
+            stderr: Captured { head: part("stderr.head")?, tail: part("stderr.tail")?, total: end.stderr_total },
+        }))
+    }
+
+    /// Whether a supervisor lives.
+    ///
+    /// # Errors
+    /// The lock cannot be looked at.
+    pub fn alive(&self) -> io::Result<bool> {
+        match File::open(self.file("lock")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+            Ok(lock) => match lock.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+                Err(std::fs::TryLockError::Error(error)) => Err(error),
+            },
+        }
+    }
+
+    /// Starts `program` under a supervisor, the executable `supervisor`.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or the supervisor cannot be started.
+    pub fn start(&self, supervisor: &Path, program: &Program) -> io::Result<tokio::process::Child> {
+        write_json(&self.file("program.json"), program)?;
+        // The supervisor inherits the locked file as its standard input: the lock is held from before its first instruction
+        // until after its last.
+        let lock = File::create(self.file("lock"))?;
+        lock.try_lock().map_err(io::Error::from)?;
+        tokio::process::Command::new(supervisor)
+            .arg("supervise")
+            .arg(&self.path)
+            .stdin(Stdio::from(lock))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+    }
+
+    /// Waits until no supervisor lives; blocks the calling thread.
+    ///
+    /// # Errors
+    /// The lock cannot be looked at.
+    pub fn wait(&self) -> io::Result<()> {
+        File::open(self.file("lock"))?.lock_shared()
+    }
+
+    /// Asks the supervisor to end its program. Nothing happens if there is none.
+    ///
+    /// # Errors
+    /// The supervisor's number cannot be read.
+    pub fn stop(&self) -> io::Result<()> {
+        if !self.alive()? {
+            return Ok(());
+        }
+        let Some(pid) = read_json::<i32>(&self.file("supervisor.json"))? else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the supervisor has not said its number yet"));
+        };
+        kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(io::Error::from)
+    }
+}

@@ -1,0 +1,288 @@
+//! `hostler rule`: introspection rules (spec/introspection.md §1.7.7, §3).
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::host;
+use crate::client::Client;
+use crate::context::Context;
+use crate::failure::{Failure, Kind};
+use crate::output::Theme;
+use crate::output::field::{at, inline, list, show, string};
+use crate::output::table::{self, Column};
+use crate::prompt;
+
+/// The largest file of rules that is read.
+const FILE_MAX: u64 = 16 << 20;
+
+/// What to do with rules.
+#[derive(Subcommand, Debug)]
+pub enum RuleCommand {
+    /// List the rules in the order in which they run
+    List,
+    /// Show a rule
+    Show {
+        /// UUID of the rule
+        uuid: String,
+    },
+    /// Create the rules of a file, one object or a list of them
+    Import {
+        /// JSON file, or - for standard input
+        file: PathBuf,
+        /// Replace rules that exist already; they keep their place
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Delete rules
+    Delete {
+        /// UUIDs of the rules
+        #[arg(required = true, value_name = "UUID")]
+        uuids: Vec<String>,
+    },
+    /// Delete all rules
+    Purge {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Show what rules would do to a host, changing nothing
+    DryRun {
+        /// Name, UUID or number
+        host: String,
+        /// Rules to try in place of the stored ones: JSON file, or - for standard input
+        #[arg(short, long)]
+        file: Option<PathBuf>,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The manager refuses or is not reached, or the file holds no rules.
+pub async fn run(command: RuleCommand, context: &Context) -> Result<(), Failure> {
+    match command {
+        RuleCommand::List => show_all(context).await,
+        RuleCommand::Show { uuid } => show_one(context, &uuid).await,
+        RuleCommand::Import { file, replace } => import(context, &file, replace).await,
+        RuleCommand::Delete { uuids } => delete(context, &uuids).await,
+        RuleCommand::Purge { yes } => purge(context, yes).await,
+        RuleCommand::DryRun { host, file } => dry_run(context, &host, file.as_deref()).await,
+    }
+}
+
+fn path<'a>(uuid: Option<&'a str>) -> Vec<&'a str> {
+    ["introspection", "v1", "rules"].into_iter().chain(uuid).collect()
+}
+
+async fn show_all(context: &Context) -> Result<(), Failure> {
+    let answer = context.client().await?.get("list rules", &path(None)).json().await?;
+    let none = "No rules. `hostler rule import FILE` creates some.";
+    context.output.list(list(&answer, "rules"), &columns(), none)
+}
+
+async fn show_one(context: &Context, uuid: &str) -> Result<(), Failure> {
+    let rule =
+        context.client().await?.get(format!("show rule {uuid}"), &path(Some(uuid))).json().await.map_err(unknown)?;
+    context.output.data(&rule, |theme| table::record(theme, &rows(&rule)))
+}
+
+async fn import(context: &Context, file: &Path, replace: bool) -> Result<(), Failure> {
+    let rules = rules_of(file)?;
+    let client = context.client().await?;
+    let mut created = Vec::with_capacity(rules.len());
+    for (position, rule) in rules.iter().enumerate() {
+        let done = import_one(&client, position + 1, rule, replace).await.map_err(|failure| {
+            if created.is_empty() {
+                return failure;
+            }
+            let kept = format!("{} before it were imported and stay", created.len());
+            let hint = failure.hint.clone().map_or(kept.clone(), |hint| format!("{hint}; {kept}"));
+            failure.hint(hint)
+        })?;
+        created.push(done);
+    }
+    context.output.list(&created, &columns(), "The file holds no rules.")
+}
+
+async fn import_one(client: &Client, number: usize, rule: &Value, replace: bool) -> Result<Value, Failure> {
+    let doing = match string(rule, "uuid") {
+        Some(uuid) => format!("import rule {uuid}"),
+        None => format!("import rule number {number}"),
+    };
+    let created = client.post(doing.as_str(), &path(None)).body(rule.clone()).json().await;
+    match (created, string(rule, "uuid")) {
+        (Err(failure), Some(uuid)) if failure.kind == Kind::Conflict && replace => {
+            client.call(Method::PUT, doing, &["api", "rules", uuid]).body(rule.clone()).json().await
+        }
+        (Err(failure), _) if failure.kind == Kind::Conflict => Err(failure.hint("--replace replaces rules that exist")),
+        (created, _) => created,
+    }
+}
+
+async fn delete(context: &Context, uuids: &[String]) -> Result<(), Failure> {
+    let client = context.client().await?;
+    for uuid in uuids {
+        client.delete(format!("delete rule {uuid}"), &path(Some(uuid))).done().await.map_err(unknown)?;
+        context.output.note(&format!("Rule {uuid} is deleted."));
+    }
+    Ok(())
+}
+
+async fn purge(context: &Context, yes: bool) -> Result<(), Failure> {
+    let client = context.client().await?;
+    prompt::confirm(yes, "Delete all rules?").await?;
+    client.delete("delete all rules", &path(None)).done().await?;
+    context.output.note("All rules are deleted.");
+    Ok(())
+}
+
+async fn dry_run(context: &Context, name: &str, file: Option<&Path>) -> Result<(), Failure> {
+    let mut body = json!({"host": name});
+    if let Some(file) = file {
+        body["rules"] = rules_of(file)?.into();
+    }
+    let client = context.client().await?;
+    let call = client.post(format!("try rules on host {name}"), &["api", "rules", "dry-run"]).body(body);
+    let answer = call.json().await.map_err(host::unknown)?;
+    context.output.data(&answer, |theme| outcome(theme, &answer))
+}
+
+fn unknown(failure: Failure) -> Failure {
+    if failure.kind == Kind::NotFound { failure.hint("`hostler rule list` shows all rules") } else { failure }
+}
+
+/// Reads the rules of a file: one rule, a list, or an object with the list under `rules`.
+fn rules_of(file: &Path) -> Result<Vec<Value>, Failure> {
+    let refused = |why: String| {
+        Failure::new(Kind::Usage, format!("cannot read rules from {}", file.display()), why)
+            .hint("a rule is a JSON object with conditions and actions; a file holds one or a list of them")
+    };
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(FILE_MAX).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
+    };
+    read.map_err(|error| refused(error.to_string()))?;
+    let rules = match serde_json::from_str(&text).map_err(|error| refused(format!("it is not JSON: {error}")))? {
+        Value::Array(rules) => rules,
+        Value::Object(mut map) => match map.get_mut("rules").map(Value::take) {
+            Some(Value::Array(rules)) => rules,
+            _ => vec![Value::Object(map)],
+        },
+        _ => return Err(refused("it holds neither an object nor a list".into())),
+    };
+    match rules.iter().position(|rule| !rule.is_object()) {
+        Some(position) => Err(refused(format!("entry {} is not an object", position + 1))),
+        None => Ok(rules),
+    }
+}
+
+fn outcome(theme: &Theme, answer: &Value) -> String {
+    let mut text = table::list(theme, &report_columns(), list(answer, "report"));
+    let changes = list(answer, "changes");
+    if !changes.is_empty() {
+        text.push_str(&format!("\n{}\n{}", theme.bold("Changes"), table::list(theme, &change_columns(), changes)));
+    }
+    if !at(answer, "failure").is_null() {
+        text.push_str(&format!("\n{} {}\n", theme.bold("The introspection would fail:"), show(answer, "failure")));
+    }
+    text
+}
+
+fn columns() -> Vec<Column> {
+    vec![
+        Column::new("UUID", |v| show(v, "uuid")).whole(),
+        Column::new("SCOPE", |v| show(v, "scope")),
+        Column::new("DESCRIPTION", |v| show(v, "description")),
+    ]
+}
+
+fn rows(rule: &Value) -> Vec<(&'static str, String)> {
+    let mut rows =
+        vec![("UUID", show(rule, "uuid")), ("Description", show(rule, "description")), ("Scope", show(rule, "scope"))];
+    rows.extend(list(rule, "conditions").iter().map(|condition| ("If", inline(condition))));
+    rows.extend(list(rule, "actions").iter().map(|action| ("Then", inline(action))));
+    rows
+}
+
+fn report_columns() -> Vec<Column> {
+    vec![
+        Column::new("RULE", |v| rule_name(v)),
+        Column::new("MATCHED", |v| show(v, "matched")).state(),
+        Column::new("DETAILS", |v| details(v)),
+    ]
+}
+
+/// A report names its rule by UUID or by its place, as rules that are only tried have no UUID.
+fn rule_name(report: &Value) -> String {
+    match at(report, "rule") {
+        Value::Object(_) => string(report, "rule.description")
+            .or_else(|| string(report, "rule.uuid"))
+            .map_or_else(|| show(report, "rule"), crate::output::human::clean),
+        _ => string(report, "description").map_or_else(|| show(report, "rule"), crate::output::human::clean),
+    }
+}
+
+/// Everything else that a report says: the first condition that failed, actions, warnings.
+fn details(report: &Value) -> String {
+    let Some(map) = report.as_object() else { return inline(report) };
+    let told = map.iter().filter(|(key, value)| {
+        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        !matches!(key.as_str(), "rule" | "uuid" | "description" | "matched") && !empty
+    });
+    let parts: Vec<_> =
+        told.map(|(key, value)| format!("{}: {}", crate::output::human::clean(key), inline(value))).collect();
+    if parts.is_empty() { crate::output::field::UNKNOWN.into() } else { parts.join("; ") }
+}
+
+fn change_columns() -> Vec<Column> {
+    vec![
+        Column::new("CHANGE", |v| show(v, "op")).state(),
+        Column::new("WHAT", |v| show(v, "path")),
+        Column::new("OLD", |v| show(v, "old")),
+        Column::new("NEW", |v| show(v, "new")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Value>, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rules.json");
+        std::fs::write(&path, text).unwrap();
+        rules_of(&path)
+    }
+
+    #[test]
+    fn files_of_rules() {
+        assert_eq!(read(r#"{"actions":[]}"#).unwrap().len(), 1);
+        assert_eq!(read(r#"[{"actions":[]},{"actions":[]}]"#).unwrap().len(), 2);
+        assert_eq!(read(r#"{"rules":[{"actions":[]}]}"#).unwrap(), [json!({"actions": []})]);
+        for bad in ["", "- actions: []", "7", "[7]"] {
+            assert_eq!(read(bad).unwrap_err().kind, Kind::Usage, "{bad}");
+        }
+        assert_eq!(rules_of(Path::new("/no/such/file")).unwrap_err().kind, Kind::Usage);
+    }
+
+    #[test]
+    fn a_dry_run_shows_rules_changes_and_failure() {
+        let answer = json!({
+            "report": [
+                {"rule": "u1", "description": "big disks", "matched": true, "actions": ["set-attribute"], "warnings": []},
+                {"rule": "u2", "matched": false, "failedCondition": {"op": "eq", "field": "cpus"}},
+            ],
+            "node": {}, "changes": [{"path": "/extra/x", "op": "added", "old": null, "new": 1}], "failure": "boom",
+        });
+        assert_eq!(
+            outcome(&Theme::plain(), &answer),
+            "RULE       MATCHED  DETAILS\nbig disks  yes      actions: set-attribute\nu2         no       failedCondition: op=eq, field=cpus\n\nChanges\nCHANGE  WHAT      OLD  NEW\nadded   /extra/x  -    1\n\nThe introspection would fail: boom\n"
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! Waiting for a task. The manager may restart meanwhile; tasks survive that, so the wait does too.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::client::Client;
+use crate::failure::{Failure, Kind};
+
+/// The first pause between two looks; the next are longer, up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(30);
+/// The longest pause between two looks.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// For how long a manager that does not answer is waited for.
+const ABSENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Waits until a task is done and returns it; `seen` is shown every state of it.
+///
+/// # Errors
+/// It is not done by the deadline, does not exist, or the manager stays away.
+pub async fn for_task(
+    client: &Client,
+    id: i64,
+    timeout: Option<Duration>,
+    mut seen: impl FnMut(&Value),
+) -> Result<Value, Failure> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut pause = PAUSE_MIN;
+    let mut absent_since: Option<Instant> = None;
+    let number = id.to_string();
+    loop {
+        match client.get(format!("watch task {id}"), &["api", "tasks", &number]).json().await {
+            Ok(task) => {
+                absent_since = None;
+                seen(&task);
+                if task["done"] == true {
+                    return Ok(task);
+                }
+            }
+            Err(failure) => {
+                let since = *absent_since.get_or_insert_with(Instant::now);
+                if !transient(&failure) || since.elapsed() > ABSENCE_MAX {
+                    return Err(failure);
+                }
+            }
+        }
+        if deadline.is_some_and(|deadline| Instant::now() + pause > deadline) {
+            return Err(Failure::new(Kind::Deadline, format!("task {id} is not done"), "--timeout passed; it goes on")
+                .hint(format!("follow it with `hostler task watch {id}`")));
+        }
+        sleep(pause).await;
+        pause = (pause * 3 / 2).min(PAUSE_MAX);
+    }
+}
+
+/// Whether the same request may well succeed a moment later. A refused token does not count, although it has the same
+/// exit code as a manager that is not there.
+fn transient(failure: &Failure) -> bool {
+    failure.kind == Kind::Unavailable || (failure.kind == Kind::Unreachable && failure.status.is_none())
+}
+
+/// Whether a task that is done ended as it should.
+#[must_use]
+pub fn succeeded(task: &Value) -> bool {
+    task["state"] == "FINISHED"
+}
+
+/// Why a task ended otherwise, in one line.
+#[must_use]
+pub fn reason(task: &Value) -> String {
+    let said = |value: &Value| value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    said(&task["result"]["error"])
+        .or_else(|| said(&task["result"]))
+        .or_else(|| said(&task["output"]))
+        .unwrap_or_else(|| format!("it ended {}", task["state"].as_str().unwrap_or("without a state")))
+}

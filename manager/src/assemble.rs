@@ -1,0 +1,145 @@
+//! Constructs everything once, starts it, and stops it in order. The only place that knows concrete types of every layer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hostler_common::time::{Clock as _, SystemClock};
+use hostler_core::introspection::command::Settings;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::Api;
+use crate::config::Config;
+use crate::engine::{Engine, EngineSettings, OsSeeds, Retention};
+use crate::fleet::ca::Ca;
+use crate::fleet::{self, Fleet};
+use crate::identity::Identity;
+use crate::store::{Options, Store, host};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Where the store is.
+#[must_use]
+pub fn store_options(config: &Config) -> Options {
+    match &config.database.url {
+        Some(url) => Options::Postgres(url.clone()),
+        None => Options::Sqlite(config.state_dir.join("manager.db")),
+    }
+}
+
+/// The settings of the engine.
+#[must_use]
+pub fn engine_settings(config: &Config) -> EngineSettings {
+    let introspection = &config.introspection;
+    EngineSettings {
+        introspection: Arc::new(Settings {
+            waiting_deadline: Duration::from_secs(introspection.timeout),
+            dedup_window: Duration::from_secs(introspection.dedup_window),
+            probe_deadline: Duration::from_secs(introspection.probe_timeout),
+            permit_active: introspection.permit_active_introspection,
+            processing: introspection.processing.clone(),
+            ..Settings::default()
+        }),
+        inventories_kept: introspection.inventories_kept,
+        retention: Retention {
+            events: DAY * config.retention.events_days,
+            tasks: DAY * config.retention.tasks_days,
+            jobs: DAY * config.retention.jobs_days,
+        },
+    }
+}
+
+/// The settings of the fleet.
+#[must_use]
+pub fn fleet_settings(config: &Config) -> fleet::Settings {
+    fleet::Settings {
+        heartbeat: Duration::from_secs(u64::from(config.agents.heartbeat_s)),
+        certificate_life: Duration::from_secs(u64::from(config.agents.certificate_hours) * 3600),
+        max_clock_skew: Duration::from_secs(u64::from(config.agents.max_clock_skew_s)),
+        max_connections: config.agents.max_connections as usize,
+    }
+}
+
+/// Runs the manager until `stop`.
+///
+/// # Errors
+/// Something that it needs cannot be had; the error says what, and with which setting it is about.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.state_dir).with_context(|| config.state_dir.display().to_string())?;
+    let _lock = lock_state(&config.state_dir)?;
+    let store = Store::open(&store_options(&config)).await.context("the store cannot be opened")?;
+    store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
+    let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
+    let ca = Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?);
+    let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
+    let identity = Identity::new(engine.clone(), &config).await.context("identity")?;
+    let rest = listen("listen.rest", config.listen.rest).await?;
+    let agents = listen("listen.agents", config.listen.agents).await?;
+    write_addresses(&config.state_dir, &rest, &agents)?;
+    let config = Arc::new(config);
+    let tls = crate::api::server::tls_of(&config.listen)?;
+    let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, config };
+
+    let tasks = TaskTracker::new();
+    tasks.spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { engine.run_timers(stop).await }
+    });
+    tasks.spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { engine.run_retention(stop).await }
+    });
+    let agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
+    let rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
+    tasks.close();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "manager started");
+    sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+    let watchdog = tokio::spawn(feed_watchdog());
+
+    stop.cancelled().await;
+    sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
+    if tokio::time::timeout(Duration::from_secs(15), tasks.wait()).await.is_err() {
+        tracing::warn!("not everything stopped in time");
+    }
+    watchdog.abort();
+    for done in [agents.await, rest.await] {
+        done.context("a listener panicked")??;
+    }
+    tracing::info!("manager stopped");
+    Ok(())
+}
+
+async fn listen(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key}: {address} cannot be listened on"))
+}
+
+/// Two managers on one SQLite file would each believe to be the only one.
+fn lock_state(state_dir: &Path) -> anyhow::Result<std::fs::File> {
+    let path = state_dir.join("manager.lock");
+    let file = std::fs::File::create(&path).with_context(|| path.display().to_string())?;
+    file.try_lock().with_context(|| format!("another manager runs on {}", state_dir.display()))?;
+    Ok(file)
+}
+
+/// Writes `listening.json`: where the sockets really are, for those who asked for any free port.
+fn write_addresses(state_dir: &Path, rest: &TcpListener, agents: &TcpListener) -> anyhow::Result<()> {
+    let content =
+        json!({ "rest": rest.local_addr()?.to_string(), "agents": agents.local_addr()?.to_string() }).to_string();
+    let (partial, path) = (state_dir.join("listening.json.new"), state_dir.join("listening.json"));
+    std::fs::write(&partial, content)?;
+    std::fs::rename(&partial, &path)?;
+    Ok(())
+}
+
+/// Tells systemd that the runtime still turns, twice as often as it asks for.
+async fn feed_watchdog() {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
+        tokio::time::sleep(period / 2).await;
+    }
+}
