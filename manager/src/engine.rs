@@ -8,6 +8,7 @@ mod cancel;
 mod describe;
 mod introspection;
 mod retain;
+mod rule;
 mod run;
 mod seed;
 mod timers;
@@ -22,6 +23,7 @@ use crate::store::{self, Store};
 
 pub use introspection::{IntrospectionDomain, canonical_hash};
 pub use retain::Retention;
+pub use rule::Tried;
 pub use run::{Committed, Domain};
 pub use seed::{OsSeeds, Seeds};
 pub use wake::Wake;

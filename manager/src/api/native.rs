@@ -4,6 +4,7 @@
 //! can be without a guard; a test asks each without a token and with a role too weak.
 
 pub mod body;
+pub mod change;
 pub mod error;
 pub mod event;
 pub mod guard;
@@ -13,6 +14,7 @@ pub mod inventory;
 pub mod join_token;
 pub mod path;
 pub mod query;
+pub mod rule;
 pub mod task;
 pub mod version;
 
@@ -20,7 +22,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use hostler_core::policy::Action;
 use http::{HeaderValue, StatusCode, header};
 
@@ -59,6 +61,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/hosts/{host}/introspect", Some(Action::IntrospectionStart), || post(introspect::start)),
     route("GET", "/hosts/{host}/inventories", Some(Action::HostRead), || get(inventory::list)),
     route("GET", "/hosts/{host}/inventories/{inventory}", Some(Action::HostRead), || get(inventory::show)),
+    route("GET", "/hosts/{host}/inventory-diff", Some(Action::HostRead), || get(inventory::compare)),
     route("POST", "/join-tokens", Some(Action::JoinToken), || post(join_token::create)),
     route("GET", "/join-tokens", Some(Action::JoinToken), || get(join_token::list)),
     route("DELETE", "/join-tokens/{id}", Some(Action::JoinToken), || delete(join_token::revoke)),
@@ -66,6 +69,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/tasks/{id}", Some(Action::TaskRead), || get(task::show)),
     route("POST", "/tasks/{id}/cancel", Some(Action::TaskChange), || post(task::cancel)),
     route("GET", "/events", Some(Action::TaskRead), || get(event::list)),
+    route("POST", "/rules/dry-run", Some(Action::IntrospectionRule), || post(rule::dry_run)),
+    route("PUT", "/rules/{id}", Some(Action::IntrospectionRule), || put(rule::replace)),
 ];
 
 /// The native API, to be nested at `/api`.

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
+use crate::config::Listen;
 
 pub use accept::serve_connections;
 pub use peer::Peer;
@@ -64,9 +65,29 @@ impl Default for Limits {
     }
 }
 
+/// The settings of a TLS listener, if a certificate is configured.
+///
+/// # Errors
+/// See [`tls::Error`].
+pub fn tls_of(listen: &Listen) -> Result<Option<Arc<rustls::ServerConfig>>, tls::Error> {
+    match (&listen.tls_certificate, &listen.tls_key) {
+        (Some(certificate), Some(key)) => tls::from_files(certificate, key).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Serves all dialects on `listener` until `stop`, then ends what is under way within [`Limits::grace`].
-pub async fn serve(api: Api, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, stop: CancellationToken) {
+///
+/// # Errors
+/// None so far; whoever runs several listeners treats them alike.
+pub async fn serve(
+    api: Api,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let limits = Limits::default();
     let service = Service::new(router::router(api, stop.clone()), limits);
     serve_connections(service, listener, tls, stop).await;
+    Ok(())
 }

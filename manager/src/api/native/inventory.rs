@@ -4,11 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hostler_common::id::{HostId, InventoryId};
+use hostler_core::introspection::diff::delta;
 use http::header;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::body::shown;
+use super::change::ChangeView;
 use super::error::{Error, Result};
 use super::path::{Inventory, Named};
 use super::query::{Page, Query};
@@ -73,8 +75,41 @@ pub async fn show(
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
+/// What differs between two inventories.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    from: String,
+    to: String,
+    changes: Vec<ChangeView>,
+}
+
+/// `GET /hosts/{host}/inventory-diff`
+///
+/// # Errors
+/// There is no such host or inventory; see [`crate::store::Error`].
+pub async fn compare(State(api): State<Api>, Named(host): Named, mut query: Query) -> Result<Json<Comparison>> {
+    let from = query.take("from")?.unwrap_or_else(|| "previous".into());
+    let to = query.take("to")?.unwrap_or_else(|| "latest".into());
+    query.finish()?;
+    let mut connection = api.engine.store.read().await?;
+    let from = resolve(&mut connection, &host, &from).await?;
+    let to = resolve(&mut connection, &host, &to).await?;
+    let old = documents(&mut connection, &host, from).await?.0;
+    let new = documents(&mut connection, &host, to).await?.0;
+    drop(connection);
+    // Documents of 16 MiB take long enough to hold up everybody else on this thread.
+    let found = tokio::task::spawn_blocking(move || differences(&old, &new)).await;
+    let changes = found.map_err(|error| Error::internal(&error))??;
+    Ok(Json(Comparison { from: from.to_string(), to: to.to_string(), changes }))
+}
+
+fn differences(old: &str, new: &str) -> Result<Vec<ChangeView>> {
+    let read = |text| serde_json::from_str::<Value>(text).map_err(|error| Error::internal(&error));
+    Ok(delta(&read(old)?, &read(new)?).into_iter().map(ChangeView::of).collect())
+}
+
 /// The inventory that a caller names: an id, `latest` or `previous`.
-pub(super) async fn resolve(connection: &mut Connection, host: &Host, wanted: &str) -> Result<InventoryId> {
+async fn resolve(connection: &mut Connection, host: &Host, wanted: &str) -> Result<InventoryId> {
     let back = match wanted {
         "latest" => 0,
         "previous" => 1,
@@ -92,7 +127,7 @@ async fn nth(connection: &mut Connection, host: HostId, back: usize) -> Result<O
 }
 
 /// The processed and the unprocessed text of an inventory.
-pub(super) async fn documents(connection: &mut Connection, host: &Host, id: InventoryId) -> Result<(String, String)> {
+async fn documents(connection: &mut Connection, host: &Host, id: InventoryId) -> Result<(String, String)> {
     let found = inventory_documents(connection, host.id, id).await?;
     found.ok_or_else(|| none_of_id(host, &id.to_string()))
 }
