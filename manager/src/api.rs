@@ -2,10 +2,16 @@
 //!
 //! A dialect turns a request into a command or a query of the layers below and renders the answer.
 
+pub mod auth;
+pub mod native;
+pub mod request_id;
+pub mod server;
+
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::fleet::Fleet;
 use crate::identity::Identity;
 
 /// What every handler works with. Cheap to clone.
@@ -15,6 +21,8 @@ pub struct Api {
     pub engine: Engine,
     /// Knows who is who.
     pub identity: Identity,
+    /// Enrols hosts and holds the links to their agents.
+    pub fleet: Fleet,
     /// The settings of the installation.
     pub config: Arc<Config>,
 }

@@ -4,8 +4,11 @@
 //! it. Only after the commit is anybody woken: the links of hosts that have jobs, the timers, whoever watches. Those act on
 //! rows, so a wake-up that is lost costs time and nothing else, and a restart needs no path of its own.
 
+mod cancel;
+mod describe;
 mod introspection;
 mod retain;
+mod rule;
 mod run;
 mod seed;
 mod timers;
@@ -20,6 +23,7 @@ use crate::store::{self, Store};
 
 pub use introspection::{IntrospectionDomain, canonical_hash};
 pub use retain::Retention;
+pub use rule::Tried;
 pub use run::{Committed, Domain};
 pub use seed::{OsSeeds, Seeds};
 pub use wake::Wake;

@@ -1,9 +1,10 @@
 //! The manager of Hostler: serves the REST dialects, keeps the state of the fleet and schedules its work (design §2).
 
 pub mod api;
-//TMP pub mod assemble;
+pub mod assemble;
 pub mod config;
 pub mod engine;
 pub mod fleet;
 pub mod identity;
+pub mod metrics;
 pub mod store;

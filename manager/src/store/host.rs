@@ -24,7 +24,8 @@ pub enum AgentState {
 }
 
 impl AgentState {
-    const ALL: [Self; 4] = [Self::Enrolled, Self::Online, Self::Offline, Self::Revoked];
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Enrolled, Self::Online, Self::Offline, Self::Revoked];
 
     /// The stable name, as stored and shown.
     #[must_use]
@@ -237,14 +238,14 @@ pub struct Description {
     pub roles: Option<Vec<String>>,
 }
 
-/// Writes what operators say of a host; what is `None` stays.
+/// Writes what operators say of a host; what is `None` stays, an empty description or zone is taken away.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn host_describe(connection: &mut Connection, id: HostId, new: &Description) -> Result<()> {
     sqlx::query(
-        "update host set description = coalesce($2, description), labels = coalesce($3, labels), \
-         zone = coalesce($4, zone), roles = coalesce($5, roles) where id = $1",
+        "update host set description = nullif(coalesce($2, description), ''), labels = coalesce($3, labels), \
+         zone = nullif(coalesce($4, zone), ''), roles = coalesce($5, roles) where id = $1",
     )
     .bind(id.to_string())
     .bind(new.description.clone())

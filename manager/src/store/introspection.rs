@@ -1,5 +1,7 @@
 //! The records of introspections as lists need them, and the stored documents (spec/introspection.md §1.7).
 
+use std::collections::HashMap;
+
 use hostler_common::id::HostId;
 use hostler_common::time::Timestamp;
 use hostler_core::introspection::Introspection;
@@ -68,6 +70,22 @@ pub async fn status_find(connection: &mut Connection, host: HostId) -> Result<Op
             .fetch_optional(connection)
             .await?;
     row.map(status_from).transpose()
+}
+
+/// The records of all hosts with numbers from `first` to `last`, which is what a page of hosts is.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn status_of_numbers(connection: &mut Connection, first: i64, last: i64) -> Result<HashMap<HostId, Status>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select host_id, state, started_at, finished_at, error from introspection \
+         where host_id in (select id from host where number between $1 and $2)",
+    )
+    .bind(first)
+    .bind(last)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| status_from(row).map(|status| (status.host, status))).collect()
 }
 
 /// Where a page of the list begins: after the record with this start time and host.

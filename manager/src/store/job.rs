@@ -77,6 +77,14 @@ pub async fn job_open(connection: &mut Connection, host: HostId) -> Result<Vec<R
     rows.into_iter().map(record_from).collect()
 }
 
+/// How many jobs are on record in each state.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_counts(connection: &mut Connection) -> Result<Vec<(String, i64)>> {
+    Ok(sqlx::query_as("select state, count(*) from job group by state").fetch_all(connection).await?)
+}
+
 /// Moves a job on; an outcome ends it.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Connection as _, Executor as _};
 
 use super::writer::Writer;
+use crate::metrics::hot::COUNTERS;
 
 /// A connection, in or outside a transaction.
 pub type Connection = sqlx::AnyConnection;
@@ -196,15 +197,23 @@ impl Store {
         if let Some(gate) = &self.gate {
             gate.pass()?;
         }
-        match &self.writes {
+        let begun = std::time::Instant::now();
+        let done = match &self.writes {
             Writes::Grouped(writer) => writer.run(work).await,
-            Writes::Pooled => {
-                let mut transaction = self.readers.begin().await?;
-                let done = work(&mut transaction).await?;
-                transaction.commit().await?;
-                Ok(done)
-            }
-        }
+            Writes::Pooled => self.write_pooled(work).await,
+        };
+        COUNTERS.transaction(done.is_ok(), begun.elapsed());
+        done
+    }
+
+    async fn write_pooled<T, F>(&self, work: F) -> Result<T>
+    where
+        F: for<'t> FnOnce(&'t mut Connection) -> BoxFuture<'t, Result<T>>,
+    {
+        let mut transaction = self.readers.begin().await?;
+        let done = work(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(done)
     }
 
     /// Whether the store answers.

@@ -1,0 +1,63 @@
+//! Answers that the server gives itself, in the shape that clients of the dialect can read.
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::api::native;
+use crate::metrics::Dialect;
+
+/// The dialect that a path belongs to.
+pub(super) fn dialect_of(path: &str) -> Dialect {
+    let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if below("/api") {
+        Dialect::Native
+    } else if below("/identity") {
+        Dialect::Identity
+    } else if below("/introspection") || below("/v1") || path == "/" {
+        Dialect::Introspection
+    } else {
+        Dialect::Service
+    }
+}
+
+/// An error in the shape of that dialect.
+pub(super) fn failure(dialect: Dialect, status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = match dialect {
+        Dialect::Native | Dialect::Service => native::error::Error::new(status, message).into_response(),
+        Dialect::Introspection => (status, Json(json!({ "error": { "message": message } }))).into_response(),
+        Dialect::Identity => {
+            let title = status.canonical_reason().unwrap_or("Error");
+            let error = json!({ "code": status.as_u16(), "message": message, "title": title });
+            (status, Json(json!({ "error": error }))).into_response()
+        }
+    };
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("2"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_belong_to_dialects() {
+        for (path, dialect) in [
+            ("/api", Dialect::Native),
+            ("/api/hosts", Dialect::Native),
+            ("/apical", Dialect::Service),
+            ("/identity/v3", Dialect::Identity),
+            ("/", Dialect::Introspection),
+            ("/v1/rules", Dialect::Introspection),
+            ("/introspection", Dialect::Introspection),
+            ("/v1x", Dialect::Service),
+            ("/healthz", Dialect::Service),
+        ] {
+            assert_eq!(dialect_of(path), dialect, "{path}");
+        }
+    }
+}
