@@ -39,6 +39,9 @@ pub const CANCELED: &str = "Canceled by operator";
 /// The text of a run that took too long; part of the dialect.
 pub const TIMED_OUT: &str = "Introspection timeout";
 
+/// The refusal of data that the host awaits none of; the dialect puts the addresses that were looked for behind it.
+pub const NOT_AWAITED: &str = "Look up error: Could not find a node for attributes";
+
 /// The record of one host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Introspection {
@@ -247,12 +250,12 @@ impl Introspection {
                 let taken = begun.next.take_data(data, cx);
                 Ok(begun.followed_by(taken))
             }
-            State::Finished | State::Error => {
-                Err(Refusal::new(Class::Invalid, "Look up error: Could not find a node for attributes"))
+            State::Finished | State::Error | State::Reapplying | State::Enrolling | State::Aborting => {
+                Err(Refusal::new(Class::Invalid, NOT_AWAITED))
             }
-            state => {
-                let refused = state.on(Move::Process).err().map(|refused| refused.to_string()).unwrap_or_default();
-                Err(Refusal::new(Class::Invalid, refused))
+            // The dialect waits until these are over before it asks.
+            State::Starting | State::Processing => {
+                Err(Refusal::new(Class::Conflict, "Node is locked, please, retry later"))
             }
         }
     }

@@ -15,7 +15,7 @@ mod schema;
 
 pub use action::Action;
 pub use condition::Condition;
-pub use evaluate::{Evaluation, RuleReport, run};
+pub use evaluate::{Culprit, Evaluation, RuleReport, run};
 
 use hostler_common::error::Class;
 use hostler_common::id::{RuleId, uuid_like};

@@ -28,14 +28,23 @@ pub struct RuleReport {
     pub in_scope: bool,
     /// Whether it is meant for the node and all of its conditions held.
     pub matched: bool,
-    /// The first condition that did not hold: its index, and operator with field.
-    pub failing_condition: Option<(usize, String)>,
+    /// The first condition that did not hold: its operator and field.
+    pub failing_condition: Option<Culprit>,
     /// How many of its actions took effect: all, or none where any action of the run failed.
     pub actions_applied: usize,
-    /// The action that failed and ended the run: its index and the message.
-    pub failed_action: Option<(usize, String)>,
+    /// The action that failed and ended the run: its message.
+    pub failed_action: Option<Culprit>,
     /// Where types did not fit (§3.2: false, with a warning).
     pub warnings: Vec<String>,
+}
+
+/// A part of a rule that something is to be said of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Culprit {
+    /// Its place in the rule, from 0.
+    pub index: usize,
+    /// What is to be said.
+    pub text: String,
 }
 
 /// What came of all rules.
@@ -63,7 +72,7 @@ pub fn run(rules: &[Rule], data: &Value, node: &Node) -> Evaluation {
         }
         for (index, action) in rule.actions.iter().enumerate() {
             if let Err(failure) = action.apply(&mut changed, &mut formatter) {
-                report[entry].failed_action = Some((index, failure.message.clone()));
+                report[entry].failed_action = Some(Culprit { index, text: failure.message.clone() });
                 report.iter_mut().for_each(|entry| entry.actions_applied = 0);
                 return Evaluation { node: node.clone(), report, outcome: Err(failure) };
             }
@@ -93,7 +102,7 @@ fn judge(rule: &Rule, data: &Value, node: &Node, view: &Value) -> RuleReport {
         report.warnings.extend(verdict.warnings);
         if !verdict.holds {
             report.matched = false;
-            report.failing_condition = Some((index, condition.summary()));
+            report.failing_condition = Some(Culprit { index, text: condition.summary() });
             break;
         }
     }

@@ -32,7 +32,7 @@ fn spec_8_7_action_order() {
     assert_eq!(evaluation.node.extra["log"], json!(["1a", "1b", "3a", "3b"]));
     let applied: Vec<usize> = evaluation.report.iter().map(|entry| entry.actions_applied).collect();
     assert_eq!(applied, [2, 0, 2]);
-    assert_eq!(evaluation.report[1].failing_condition, Some((0, "eq x".to_owned())));
+    assert_eq!(evaluation.report[1].failing_condition, Some(Culprit { index: 0, text: "eq x".to_owned() }));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn spec_8_7_failure_in_the_middle_takes_all_back() {
     assert_eq!(evaluation.outcome, Err(Failure::new("boom")));
     assert_eq!(evaluation.node, before);
     assert!(evaluation.report.iter().all(|entry| entry.matched && entry.actions_applied == 0));
-    assert_eq!(evaluation.report[1].failed_action, Some((1, "boom".to_owned())));
+    assert_eq!(evaluation.report[1].failed_action, Some(Culprit { index: 1, text: "boom".to_owned() }));
     assert_eq!(evaluation.report[1].description.as_deref(), Some("d"));
     assert_eq!(evaluation.report[2].failed_action, None);
 }
@@ -91,7 +91,7 @@ fn all_conditions_of_a_rule_must_hold() {
     };
     let evaluation = run(&rules(&[two(1), two(2)]), &json!({"x": 1}), &node());
     assert!(evaluation.report[0].matched);
-    assert_eq!(evaluation.report[1].failing_condition, Some((1, "eq x".to_owned())));
+    assert_eq!(evaluation.report[1].failing_condition, Some(Culprit { index: 1, text: "eq x".to_owned() }));
 }
 
 #[test]
