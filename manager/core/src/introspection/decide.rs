@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::command::{Command, Facts, Write};
-use super::document::python;
+use super::document::{self, python};
 use super::process::{self, Mode};
 use super::state::{Event as Move, State};
 use super::summary;
@@ -229,7 +229,7 @@ impl Introspection {
         next.job = None;
         next.fresh = true;
         Decision::to(next)
-            .write(Write::Unprocessed(data))
+            .write(Write::Unprocessed(document::unprocessed(data)))
             .step(Step::done("data received", self.host, ""))
             .effect(Effect::SetTimer(PROCESS, cx.now))
             .with_deadline(cx)
@@ -275,7 +275,7 @@ impl Introspection {
                 }
                 let mut decision = self.new_run(State::Reapplying, Vec::new(), "Reprocessing of data", cx);
                 if let Some(data) = data {
-                    decision = decision.write(Write::Unprocessed(data));
+                    decision = decision.write(Write::Unprocessed(document::unprocessed(data)));
                 }
                 Ok(decision.effect(Effect::SetTimer(PROCESS, cx.now)))
             }
@@ -438,3 +438,6 @@ fn check_start(manage_boot: Option<bool>, facts: &Facts) -> Result<(), Refusal> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
