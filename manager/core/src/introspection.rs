@@ -9,6 +9,7 @@ pub mod diff;
 pub mod document;
 pub mod hooks;
 pub mod lldp;
+pub mod lookup;
 pub mod node;
 pub mod process;
 pub mod rules;
