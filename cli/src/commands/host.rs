@@ -158,10 +158,10 @@ fn columns() -> Vec<Column> {
         Column::new("INTROSPECTION", |v| show(v, "introspection.state")).state(),
         Column::new("PRODUCT", |v| show(v, "summary.product")),
         Column::new("CPUS", |v| show(v, "summary.cpus")).whole(),
-        Column::new("MEMORY", |v| memory(v)).whole(),
+        Column::new("MEMORY", memory).whole(),
         Column::new("DISKS", |v| show(v, "summary.disks")).whole(),
         Column::new("ZONE", |v| show(v, "zone")),
-        Column::new("SEEN", |v| seen(v)).whole(),
+        Column::new("SEEN", seen).whole(),
         Column::new("ID", |v| show(v, "id")).whole(),
     ]
 }

@@ -166,7 +166,7 @@ fn list_columns() -> Vec<Column> {
     vec![
         Column::new("COLLECTED", |v| moment(v, "collectedAt")).whole(),
         Column::new("SIZE", |v| v["size"].as_u64().map_or_else(|| show(v, "size"), human::bytes)).whole(),
-        Column::new("SECTIONS", |v| section_counts(v)).whole(),
+        Column::new("SECTIONS", section_counts).whole(),
         Column::new("HASH", |v| show(v, "hash").chars().take(12).collect()).whole(),
         Column::new("ID", |v| show(v, "id")).whole(),
     ]

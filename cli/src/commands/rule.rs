@@ -74,7 +74,7 @@ pub async fn run(command: RuleCommand, context: &Context) -> Result<(), Failure>
     }
 }
 
-fn path<'a>(uuid: Option<&'a str>) -> Vec<&'a str> {
+fn path(uuid: Option<&str>) -> Vec<&str> {
     ["introspection", "v1", "rules"].into_iter().chain(uuid).collect()
 }
 
@@ -212,9 +212,9 @@ fn rows(rule: &Value) -> Vec<(&'static str, String)> {
 
 fn report_columns() -> Vec<Column> {
     vec![
-        Column::new("RULE", |v| rule_name(v)),
+        Column::new("RULE", rule_name),
         Column::new("MATCHED", |v| show(v, "matched")).state(),
-        Column::new("DETAILS", |v| details(v)),
+        Column::new("DETAILS", details),
     ]
 }
 

@@ -112,9 +112,9 @@ fn columns() -> Vec<Column> {
         Column::new("STATE", |v| show(v, "state")).state(),
         Column::new("NAME", |v| show(v, "name")),
         Column::new("OBJECT", |v| show(v, "object")),
-        Column::new("DONE", |v| progress(v)).whole(),
+        Column::new("DONE", progress).whole(),
         Column::new("STARTED", |v| moment(v, "startedAt")).whole(),
-        Column::new("TOOK", |v| took(v)).whole(),
+        Column::new("TOOK", took).whole(),
         Column::new("BY", |v| show(v, "startedBy")),
     ]
 }
