@@ -1,5 +1,7 @@
 //! The built program against a stand-in manager: what it sends, what it prints where, how it exits.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "support/stand_in.rs"]
 mod support;
 

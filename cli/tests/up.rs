@@ -1,6 +1,8 @@
 //! `hostler up` with the real program and two stand-ins beside it: a shell script for the agent, and this test program
 //! itself, started again, for the manager.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "support/stand_in.rs"]
 mod support;
 
@@ -58,7 +60,8 @@ impl Bench {
     }
 
     fn up(&self, more: &[&str]) -> Command {
-        self.hostler(&[&["up", "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0"], more].concat())
+        let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+        self.hostler(&[&["up", "--agent-listen", "127.0.0.1:0"], listen, more].concat())
     }
 
     fn once(&self) -> Output {
@@ -142,6 +145,34 @@ fn once_shows_the_machine_and_leaves_nothing_running_and_a_second_run_resumes() 
     let told: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!((&told["host"]["id"], &told["url"]), (&json!("h1"), &up["url"]));
     assert!(!stdout(&again).contains(up["token"].as_str().unwrap()));
+}
+
+#[test]
+fn an_agent_that_joined_elsewhere_is_told_the_new_address() {
+    let bench = Bench::new();
+    assert_eq!(bench.once().status.code(), Some(0));
+    let before = bench.json("up.json");
+    let _taken = TcpListener::bind(before["agent_endpoint"].as_str().unwrap()).unwrap();
+    let output = bench.once();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let after = bench.json("up.json");
+    assert_ne!(before["agent_endpoint"], after["agent_endpoint"]);
+    assert_eq!(before["host"], after["host"]);
+    let told = format!("managers [\"{}\"]", after["agent_endpoint"].as_str().unwrap());
+    assert!(bench.log("agent.log").contains(&told), "{}", bench.log("agent.log"));
+}
+
+#[test]
+fn plain_http_beyond_this_machine_must_be_wanted() {
+    let bench = Bench::new();
+    let output = bench.up(&["--once", "--listen", "0.0.0.0:0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("HOSTLER_MANAGER_LISTEN__ALLOW_PLAIN_HTTP=true"));
+    assert!(!bench.state("secrets.json").exists());
+    let wanted =
+        bench.up(&["--once", "--listen", "0.0.0.0:0"]).env("HOSTLER_MANAGER_LISTEN__ALLOW_PLAIN_HTTP", "true").output();
+    assert_eq!(wanted.unwrap().status.code(), Some(0));
+    assert!(bench.json("up.json")["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
 }
 
 #[test]

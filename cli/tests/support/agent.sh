@@ -21,6 +21,7 @@ join)
 run)
     [ "$watch" = yes ] || { echo "no --exit-with-parent"; exit 2; }
     trap 'rm -f "$dir/running"; echo orderly end; kill $reader; exit 0' TERM
+    echo "managers $HOSTLER_AGENT_MANAGERS"
     exec 3<&0
     cat <&3 >/dev/null &
     reader=$!
