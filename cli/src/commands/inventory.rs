@@ -54,7 +54,7 @@ pub enum InventoryCommand {
 pub struct Which {
     /// Name, UUID or number
     host: String,
-    /// Id of the inventory, or latest
+    /// Id of the inventory, latest or previous
     #[arg(default_value = "latest")]
     inventory: String,
     /// What the agent sent, before hooks and rules

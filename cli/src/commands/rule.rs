@@ -159,7 +159,7 @@ fn unknown(failure: Failure) -> Failure {
 fn rules_of(file: &Path) -> Result<Vec<Value>, Failure> {
     let refused = |why: String| {
         Failure::new(Kind::Usage, format!("cannot read rules from {}", file.display()), why)
-            .hint("a rule is a JSON object with conditions and actions; a file holds one or a list of them")
+            .hint("a rule is a JSON object with conditions and actions; a file holds one or a list of them, and YAML is not read")
     };
     let mut text = String::new();
     let read = if file == Path::new("-") {
