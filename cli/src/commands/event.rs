@@ -117,7 +117,7 @@ fn columns() -> Vec<Column> {
         Column::new("AT", |v| moment(v, "at")).whole(),
         Column::new("KIND", |v| show(v, "kind")).whole(),
         Column::new("SUBJECT", |v| show(v, "subject")),
-        Column::new("BY", |v| show(v, "actor")),
+        Column::new("BY", |v| show(v, "actor")).spare(),
         Column::new("DATA", |v| show(v, "data")),
     ]
 }

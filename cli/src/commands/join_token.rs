@@ -125,8 +125,8 @@ fn columns() -> Vec<Column> {
         })
         .whole(),
         Column::new("DESCRIPTION", |v| show(v, "description")),
-        Column::new("LIMITS", limits),
-        Column::new("BY", |v| show(v, "createdBy")),
+        Column::new("LIMITS", limits).spare(),
+        Column::new("BY", |v| show(v, "createdBy")).spare(),
         Column::new("ID", |v| show(v, "id")).whole(),
     ]
 }

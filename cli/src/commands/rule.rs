@@ -197,7 +197,7 @@ fn outcome(theme: &Theme, answer: &Value) -> String {
 fn columns() -> Vec<Column> {
     vec![
         Column::new("UUID", |v| show(v, "uuid")).whole(),
-        Column::new("SCOPE", |v| show(v, "scope")),
+        Column::new("SCOPE", |v| show(v, "scope")).spare(),
         Column::new("DESCRIPTION", |v| show(v, "description")),
     ]
 }
