@@ -11,9 +11,9 @@ use super::host;
 use crate::client::Client;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-use crate::output::Theme;
-use crate::output::field::{at, inline, list, show, string};
+use crate::output::field::{UNKNOWN, at, inline, list, show, string};
 use crate::output::table::{self, Column};
+use crate::output::{Theme, human};
 use crate::prompt;
 
 /// The largest file of rules that is read.
@@ -218,26 +218,33 @@ fn report_columns() -> Vec<Column> {
     ]
 }
 
-/// A report names its rule by UUID or by its place, as rules that are only tried have no UUID.
+/// A rule by its description; one without, by its UUID; one that is only tried and has neither, by its place in the file.
 fn rule_name(report: &Value) -> String {
-    match at(report, "rule") {
-        Value::Object(_) => string(report, "rule.description")
-            .or_else(|| string(report, "rule.uuid"))
-            .map_or_else(|| show(report, "rule"), crate::output::human::clean),
-        _ => string(report, "description").map_or_else(|| show(report, "rule"), crate::output::human::clean),
+    match (string(report, "description"), at(report, "rule")) {
+        (Some(description), _) => human::clean(description),
+        (None, Value::Number(place)) => format!("number {place}"),
+        (None, id) => inline(id),
     }
 }
 
-/// Everything else that a report says: the first condition that failed, actions, warnings.
+/// Why a rule did not match, or what it did.
 fn details(report: &Value) -> String {
-    let Some(map) = report.as_object() else { return inline(report) };
-    let told = map.iter().filter(|(key, value)| {
-        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        !matches!(key.as_str(), "rule" | "uuid" | "description" | "matched") && !empty
-    });
-    let parts: Vec<_> =
-        told.map(|(key, value)| format!("{}: {}", crate::output::human::clean(key), inline(value))).collect();
-    if parts.is_empty() { crate::output::field::UNKNOWN.into() } else { parts.join("; ") }
+    let mut parts = Vec::new();
+    if report["inScope"] == false {
+        parts.push("not meant for this host".to_string());
+    }
+    for (key, what) in [("failingCondition", "does not hold: condition"), ("failedAction", "failed: action")] {
+        if let Some(index) = report[key]["index"].as_u64() {
+            parts.push(format!("{what} {}, {}", index + 1, show(&report[key], "text")));
+        }
+    }
+    match report["actionsApplied"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => parts.push("1 action".into()),
+        Some(count) => parts.push(format!("{count} actions")),
+    }
+    parts.extend(list(report, "warnings").iter().map(|warning| format!("warning: {}", inline(warning))));
+    if parts.is_empty() { UNKNOWN.into() } else { parts.join("; ") }
 }
 
 fn change_columns() -> Vec<Column> {
@@ -275,14 +282,17 @@ mod tests {
     fn a_dry_run_shows_rules_changes_and_failure() {
         let answer = json!({
             "report": [
-                {"rule": "u1", "description": "big disks", "matched": true, "actions": ["set-attribute"], "warnings": []},
-                {"rule": "u2", "matched": false, "failedCondition": {"op": "eq", "field": "cpus"}},
+                {"rule": "u1", "description": "big disks", "inScope": true, "matched": true, "failingCondition": null,
+                    "actionsApplied": 2, "failedAction": null, "warnings": ["a text is no number"]},
+                {"rule": 2, "description": null, "inScope": true, "matched": false,
+                    "failingCondition": {"index": 0, "text": "eq data://cpus"}, "actionsApplied": 0, "warnings": []},
+                {"rule": "u3", "inScope": false, "matched": false, "actionsApplied": 0},
             ],
             "node": {}, "changes": [{"path": "/extra/x", "op": "added", "old": null, "new": 1}], "failure": "boom",
         });
         assert_eq!(
             outcome(&Theme::plain(), &answer),
-            "RULE       MATCHED  DETAILS\nbig disks  yes      actions: set-attribute\nu2         no       failedCondition: op=eq, field=cpus\n\nChanges\nCHANGE  WHAT      OLD  NEW\nadded   /extra/x  -    1\n\nThe introspection would fail: boom\n"
+            "RULE       MATCHED  DETAILS\nbig disks  yes      2 actions; warning: a text is no number\nnumber 2   no       does not hold: condition 1, eq data://cpus\nu3         no       not meant for this host\n\nChanges\nCHANGE  WHAT      OLD  NEW\nadded   /extra/x  -    1\n\nThe introspection would fail: boom\n"
         );
     }
 }

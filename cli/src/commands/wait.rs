@@ -57,7 +57,8 @@ pub async fn for_task(
 
 /// Whether the same request may well succeed a moment later. A refused token does not count, although it has the same
 /// exit code as a manager that is not there.
-fn transient(failure: &Failure) -> bool {
+#[must_use]
+pub fn transient(failure: &Failure) -> bool {
     failure.kind == Kind::Unavailable || (failure.kind == Kind::Unreachable && failure.status.is_none())
 }
 

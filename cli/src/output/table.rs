@@ -94,16 +94,15 @@ impl Column {
 #[must_use]
 pub fn list(theme: &Theme, columns: &[Column], items: &[Value]) -> String {
     let texts: Vec<Vec<String>> =
-        columns.iter().map(|column| items.iter().map(|item| (column.cell)(item)).collect()).collect();
+        items.iter().map(|item| columns.iter().map(|column| (column.cell)(item)).collect()).collect();
     let (kept, fits) = choose(theme, columns, &texts);
     let theme = &if fits { *theme } else { Theme { width: None, ..*theme } };
     let mut table = frame(theme);
     table.set_header(kept.iter().map(|index| heading(theme, columns[*index].head)));
-    for row in 0..items.len() {
+    for row in &texts {
         table.add_row(kept.iter().map(|index| {
-            let text = texts[*index][row].clone();
-            let tone = if columns[*index].state { Tone::of_state(&text) } else { Tone::Plain };
-            toned(theme, text, tone)
+            let tone = if columns[*index].state { Tone::of_state(&row[*index]) } else { Tone::Plain };
+            toned(theme, row[*index].clone(), tone)
         }));
     }
     finish(&mut table, kept.iter().map(|index| columns[*index].whole))
@@ -114,15 +113,12 @@ pub fn list(theme: &Theme, columns: &[Column], items: &[Value]) -> String {
 fn choose(theme: &Theme, columns: &[Column], texts: &[Vec<String>]) -> (Vec<usize>, bool) {
     let mut kept: Vec<usize> = (0..columns.len()).collect();
     let Some(width) = theme.width.map(usize::from) else { return (kept, true) };
-    let need: Vec<usize> = columns
-        .iter()
-        .zip(texts)
-        .map(|(column, texts)| {
-            let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
-            let longest = longest.max(column.head.chars().count());
-            if column.whole { longest } else { longest.min(WRAPPED_MIN) }
-        })
-        .collect();
+    let need = |(index, column): (usize, &Column)| {
+        let longest = texts.iter().map(|row| row[index].chars().count()).max().unwrap_or(0);
+        let longest = longest.max(column.head.chars().count());
+        if column.whole { longest } else { longest.min(WRAPPED_MIN) }
+    };
+    let need: Vec<usize> = columns.iter().enumerate().map(need).collect();
     loop {
         let gaps = kept.len().saturating_sub(1) * usize::from(GAP);
         if kept.iter().map(|index| need[*index]).sum::<usize>() + gaps <= width {
