@@ -2,6 +2,9 @@
 //!
 //! A dialect turns a request into a command or a query of the layers below and renders the answer.
 
+pub mod auth;
+pub mod identity;
+
 use std::sync::Arc;
 
 use crate::config::Config;
