@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::error::{Error, Result};
 use crate::api::Api;
 use crate::api::auth::{self, AuthError};
-use crate::api::server::Peer;
+use crate::api::peer::Peer;
 
 /// Who asks, by the name of the audit trail. Only behind [`guard`].
 #[derive(Clone, Debug)]

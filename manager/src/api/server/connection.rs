@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Limits;
 use super::activity::{Activity, Verdict, Watched};
-use super::peer::Peer;
 use super::service::Service;
+use crate::api::peer::Peer;
 use crate::metrics::hot::COUNTERS;
 
 /// How many requests one connection of HTTP/2 may have under way.
@@ -59,7 +59,7 @@ impl Connection {
     {
         let limits = *self.service.limits();
         let activity = Activity::begin();
-        let peer = Peer { address: self.address, certificate };
+        let peer = Peer { address: Some(self.address), certificate };
         let (service, watch) = (self.service, Arc::clone(&activity));
         let answer = service_fn(move |request: http::Request<Incoming>| {
             let (service, peer, under_way) = (service.clone(), peer.clone(), watch.request());

@@ -8,10 +8,11 @@ use hostler_core::policy::Action;
 use http::{StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
-use super::{Peer, metrics};
+use super::metrics;
 use crate::api::Api;
 use crate::api::native::error::Error;
 use crate::api::native::guard::admit;
+use crate::api::peer::Peer;
 
 #[derive(Clone)]
 struct Health {

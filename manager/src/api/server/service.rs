@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use futures::FutureExt as _;
 use hostler_common::text::clip;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -15,9 +14,10 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span, field};
 
+use super::Limits;
 use super::body::bounded;
 use super::failure::{dialect_of, failure};
-use super::{Limits, Peer};
+use crate::api::peer::Peer;
 use crate::api::request_id::{self, RequestId};
 use crate::metrics::Dialect;
 use crate::metrics::hot::COUNTERS;
@@ -61,9 +61,8 @@ impl Service {
         let method = request.method().clone();
         let path = clip(request.uri().path(), PATH_MAX);
         let span =
-            tracing::info_span!("request", id = id.as_str(), %method, path, peer = %peer.address, actor = field::Empty);
+            tracing::info_span!("request", id = id.as_str(), %method, path, peer = ?peer.address, actor = field::Empty);
         let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(peer.address));
         extensions.insert(peer);
         extensions.insert(id.clone());
         if dialect == Dialect::Native {
