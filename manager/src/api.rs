@@ -2,6 +2,8 @@
 //!
 //! A dialect turns a request into a command or a query of the layers below and renders the answer.
 
+pub mod auth;
+pub mod identity;
 pub mod introspection;
 
 use std::sync::Arc;

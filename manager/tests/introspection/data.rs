@@ -117,7 +117,10 @@ async fn spec_8_8_reapply_with_and_without_data() {
     };
     assert_eq!(node.extra["again"], "yes");
     // Without a length, as a chunked body has none.
-    let chunks = ["{\"inventory\"", ": {\"interfaces\": [{\"name\": \"e\", \"mac_address\": \"52:54:00:aa:00:09\"}]}}"];
+    let chunks = [
+        "{\"inventory\"",
+        ": {\"interfaces\": [{\"name\": \"e\", \"mac_address\": \"52:54:00:aa:00:09\", \"ipv4_address\": \"192.0.2.9\"}]}}",
+    ];
     let body = Body::from_stream(futures::stream::iter(chunks.map(Ok::<_, std::io::Error>)));
     let request = Request::post(path).body(body).unwrap();
     assert_eq!(world.send(request).await.status, 202);

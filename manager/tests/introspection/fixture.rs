@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use hostler_common::id::HostId;
 use hostler_common::job::{Captured, JobSpec, JobState, JobUpdate, Outcome};
 use hostler_common::time::{Clock, Timestamp};
 use hostler_core::introspection::command::Settings;
+use hostler_manager::api::auth::Peer;
 use hostler_manager::api::{Api, introspection};
 use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, EngineSettings, OsSeeds, Retention};
@@ -123,7 +123,8 @@ impl World {
             retention: Retention::default(),
         };
         let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), settings);
-        let api = Api { engine, identity: Identity, config: Arc::new(config) };
+        let identity = Identity::new(engine.clone(), &config.auth);
+        let api = Api { engine, identity, config: Arc::new(config) };
         let router = introspection::routes(api.clone());
         Self { api, clock, router, _dir: dir }
     }
@@ -246,7 +247,7 @@ pub async fn send(router: &Router, mut request: Request<Body>) -> Answer {
     let peer = request.headers_mut().remove("x-test-peer");
     let peer = peer.map_or_else(|| "127.0.0.1".to_owned(), |peer| peer.to_str().unwrap().to_owned());
     let peer = SocketAddr::new(peer.parse().unwrap(), 40_000);
-    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(Peer { address: Some(peer) });
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }

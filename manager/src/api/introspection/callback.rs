@@ -1,7 +1,7 @@
 //! Data from outside our agents: `POST /v1/continue` (spec/introspection.md §1.7.8).
 //!
-//! Off by default. Whoever may send is decided by a client certificate or by the network they send from; whose data they
-//! are, by the addresses in them. The answer comes when the run is over, as the senders expect.
+//! Off by default. Who may send is decided by the network that they send from; whose data they are, by the addresses in
+//! them. The answer comes when the run is over, as the senders expect.
 
 use std::time::Duration;
 
@@ -56,9 +56,8 @@ pub(super) async fn post(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
 }
 
 fn is_admitted(call: &Call<'_>) -> bool {
-    call.peer.certified
-        || source(&call.dialect.api.config, &call.parts.headers, &call.peer)
-            .is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
+    source(&call.dialect.api.config, &call.parts.headers, &call.peer)
+        .is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
 }
 
 /// Finds the host of a document, gives it to the host's machine and waits until the run is over.

@@ -16,12 +16,13 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 use tracing::Instrument as _;
 
-use super::caller::{Peer, caller, malformed_proof, peer};
+use super::caller::{caller, refuse_malformed};
 use super::error::Failure;
 use super::links::Links;
 use super::path::Resource;
 use super::version::{self, Version};
 use super::{Dialect, body, callback, data, json, list, rules, runs};
+use crate::api::auth::Peer;
 use crate::store::introspection::DataKind;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
@@ -77,7 +78,8 @@ async fn without_body(response: Response<Body>) -> Response<Body> {
 
 async fn serve(dialect: &Dialect, request: Request) -> Result<Response<Body>, Failure> {
     let (parts, body) = request.into_parts();
-    malformed_proof(&dialect.api, &parts.headers)?;
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+    refuse_malformed(&dialect.api, &parts.headers, &peer).await?;
     let version = version::negotiate(&parts.headers)?;
     let path = parts.uri.path();
     let resource = Resource::of(path.strip_prefix(&dialect.mount).unwrap_or(path))?;
@@ -91,7 +93,6 @@ async fn serve(dialect: &Dialect, request: Request) -> Result<Response<Body>, Fa
         response.headers_mut().insert(ALLOW, allow);
         return Ok(response);
     }
-    let peer = peer(&parts);
     let caller = match resource.action(&parts.method) {
         None => None,
         Some(action) => {
