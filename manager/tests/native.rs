@@ -16,5 +16,7 @@ mod rights;
 mod rules;
 #[path = "native/service.rs"]
 mod service;
+#[path = "native/sockets.rs"]
+mod sockets;
 #[path = "native/tasks.rs"]
 mod tasks;
