@@ -151,10 +151,9 @@ impl Client {
                 ));
             };
             let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
-            let empty = found.is_empty();
             items.extend(found);
             items.truncate(limit);
-            if empty || items.len() >= limit || next.is_none() || next == after {
+            if items.len() >= limit || next.is_none() || next == after {
                 return Ok(items);
             }
             after = next;

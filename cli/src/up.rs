@@ -87,6 +87,7 @@ impl Reporter {
 /// # Errors
 /// The system does not come up, or is interrupted before it has.
 pub async fn run(args: &UpArgs, context: &Context) -> Result<(), Failure> {
+    settings::check_plain(args.listen, &crate::connect::variable)?;
     let mut signals = Signals::new()?;
     let dir = files::StateDir::open(&context.connect.state_dir()?)?;
     let mut system = System::default();

@@ -163,6 +163,15 @@ create table rule (
     created_at bigint not null
 );
 
+-- `id` is a hash of the caller and of the key that the caller chose.
+create table idempotency_key (
+    id      text not null primary key,
+    request text not null,
+    outcome text not null,
+    at      bigint not null
+);
+create index idempotency_key_at on idempotency_key (at);
+
 create table identity_project (
     id          text not null primary key,
     name        text not null unique,

@@ -76,7 +76,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
     let ca = Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?);
     let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-    let identity = Identity::new(engine.clone(), &config).await.context("identity")?;
+    let identity = Identity::new(engine.clone(), &config.auth);
     let rest = listen("listen.rest", config.listen.rest).await?;
     let agents = listen("listen.agents", config.listen.agents).await?;
     write_addresses(&config.state_dir, &rest, &agents)?;

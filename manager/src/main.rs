@@ -92,7 +92,11 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
     use tracing_subscriber::fmt;
     let filter = tracing_subscriber::EnvFilter::try_new(&log.filter).context("log.filter")?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if log.json { builder.json().init() } else { builder.with_ansi(false).init() }
+    if log.json {
+        builder.json().init()
+    } else {
+        builder.with_ansi(false).init()
+    }
     Ok(())
 }
 
@@ -116,9 +120,7 @@ fn run(file: &Path, exit_with_parent: bool) -> anyhow::Result<()> {
 
 async fn wait_for_end(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    if let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    {
+    if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

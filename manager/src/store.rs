@@ -5,15 +5,17 @@
 
 pub mod event;
 pub mod host;
+pub mod idempotency;
 pub mod identity;
 pub mod introspection;
 pub mod inventory;
 pub mod job;
 pub mod join_token;
+pub mod lookup;
 pub mod machine;
 pub mod rule;
 pub mod task;
 mod tx;
 mod writer;
 
-pub use tx::{Connection, Error, Options, Result, Store};
+pub use tx::{Connection, Error, Gate, Options, Result, Store};

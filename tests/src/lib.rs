@@ -1,1 +1,3 @@
-//! x
+//! What the tests share: the simulation of a whole fleet, and the harness that starts real binaries.
+
+pub mod sim;

@@ -112,7 +112,7 @@ fn roles(credential: &Value) -> String {
 fn columns() -> Vec<Column> {
     vec![
         Column::new("NAME", |v| show(v, "name")).whole(),
-        Column::new("ROLES", |v| roles(v)),
+        Column::new("ROLES", roles),
         Column::new("EXPIRES", |v| moment(v, "expires_at")).whole(),
         Column::new("DESCRIPTION", |v| show(v, "description")),
         Column::new("ID", |v| show(v, "id")).whole(),

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::wait;
 use crate::client::Client;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -63,13 +64,34 @@ pub async fn run(command: EventCommand, context: &Context) -> Result<(), Failure
     }
 }
 
+/// How a tail stands with the manager: one that was never reached is a failure, one that went away will be back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    New,
+    Well,
+    Away,
+}
+
 async fn tail(context: &Context, client: &Client, after: Option<i64>) -> Result<(), Failure> {
     let mut last = match after {
         Some(number) => number,
         None => newest(client).await?,
     };
+    let mut state = Link::New;
     loop {
-        let (events, end) = page(client, last, PAGE).await?;
+        let (events, end) = match page(client, last, PAGE).await {
+            Ok(found) => found,
+            Err(failure) if state != Link::New && wait::transient(&failure) => {
+                if state == Link::Well {
+                    context.output.note(&format!("{}: {}; waiting for it", failure.what, failure.why));
+                }
+                state = Link::Away;
+                sleep(PAUSE).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        state = Link::Well;
         for event in &events {
             context.output.item(event, |theme| line(theme, event))?;
         }
@@ -117,7 +139,7 @@ fn columns() -> Vec<Column> {
         Column::new("AT", |v| moment(v, "at")).whole(),
         Column::new("KIND", |v| show(v, "kind")).whole(),
         Column::new("SUBJECT", |v| show(v, "subject")),
-        Column::new("BY", |v| show(v, "actor")),
+        Column::new("BY", |v| show(v, "actor")).spare(),
         Column::new("DATA", |v| show(v, "data")),
     ]
 }

@@ -156,13 +156,13 @@ fn columns() -> Vec<Column> {
         Column::new("NAME", |v| show(v, "name")).whole(),
         Column::new("STATE", |v| show(v, "state")).state(),
         Column::new("INTROSPECTION", |v| show(v, "introspection.state")).state(),
-        Column::new("PRODUCT", |v| show(v, "summary.product")),
+        Column::new("PRODUCT", |v| show(v, "summary.product")).spare(),
         Column::new("CPUS", |v| show(v, "summary.cpus")).whole(),
-        Column::new("MEMORY", |v| memory(v)).whole(),
-        Column::new("DISKS", |v| show(v, "summary.disks")).whole(),
-        Column::new("ZONE", |v| show(v, "zone")),
-        Column::new("SEEN", |v| seen(v)).whole(),
-        Column::new("ID", |v| show(v, "id")).whole(),
+        Column::new("MEMORY", memory).whole(),
+        Column::new("DISKS", |v| show(v, "summary.disks")).whole().spare(),
+        Column::new("ZONE", |v| show(v, "zone")).spare(),
+        Column::new("SEEN", seen).whole(),
+        Column::new("ID", |v| show(v, "id")).whole().spare(),
     ]
 }
 

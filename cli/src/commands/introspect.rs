@@ -158,7 +158,7 @@ fn columns() -> Vec<Column> {
                 .map_or_else(|| UNKNOWN.into(), human::duration)
         })
         .whole(),
-        Column::new("TASK", |v| show(v, "task")).whole(),
+        Column::new("TASK", |v| show(v, "task")).whole().spare(),
         Column::new("ERROR", |v| show(v, "error")),
     ]
 }

@@ -54,7 +54,7 @@ pub enum InventoryCommand {
 pub struct Which {
     /// Name, UUID or number
     host: String,
-    /// Id of the inventory, or latest
+    /// Id of the inventory, latest or previous
     #[arg(default_value = "latest")]
     inventory: String,
     /// What the agent sent, before hooks and rules
@@ -166,7 +166,7 @@ fn list_columns() -> Vec<Column> {
     vec![
         Column::new("COLLECTED", |v| moment(v, "collectedAt")).whole(),
         Column::new("SIZE", |v| v["size"].as_u64().map_or_else(|| show(v, "size"), human::bytes)).whole(),
-        Column::new("SECTIONS", |v| section_counts(v)).whole(),
+        Column::new("SECTIONS", section_counts).whole(),
         Column::new("HASH", |v| show(v, "hash").chars().take(12).collect()).whole(),
         Column::new("ID", |v| show(v, "id")).whole(),
     ]
@@ -182,7 +182,7 @@ fn section_counts(info: &Value) -> String {
 fn change_columns() -> Vec<Column> {
     vec![
         Column::new("SEVERITY", |v| show(v, "severity")).state(),
-        Column::new("CLASS", |v| show(v, "class")).whole(),
+        Column::new("CLASS", |v| show(v, "class")).whole().spare(),
         Column::new("CHANGE", |v| show(v, "op")).state(),
         Column::new("WHAT", |v| show(v, "path")),
         Column::new("OLD", |v| show(v, "old")),
@@ -197,7 +197,7 @@ fn disk_columns() -> Vec<Column> {
         Column::new("KIND", inventory::disk_kind).whole(),
         Column::new("MODEL", inventory::disk_model),
         Column::new("SERIAL", |v| show(v, "serial")),
-        Column::new("PATH", |v| show(v, "by_path")),
+        Column::new("PATH", |v| show(v, "by_path")).whole().spare(),
     ]
 }
 
@@ -208,8 +208,8 @@ fn interface_columns() -> Vec<Column> {
         Column::new("MAC", |v| show(v, "mac_address")).whole(),
         Column::new("ADDRESS", inventory::interface_address).whole(),
         Column::new("SPEED", inventory::interface_speed).whole(),
-        Column::new("DRIVER", |v| show(v, "driver")),
-        Column::new("PCI", |v| show(v, "pci_address")),
+        Column::new("DRIVER", |v| show(v, "driver")).spare(),
+        Column::new("PCI", |v| show(v, "pci_address")).spare(),
     ]
 }
 

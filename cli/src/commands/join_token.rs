@@ -119,14 +119,14 @@ fn limits(token: &Value) -> String {
 fn columns() -> Vec<Column> {
     vec![
         Column::new("STATE", |v| show(v, "state")).state(),
-        Column::new("USED", |v| uses(v)).whole(),
+        Column::new("USED", uses).whole(),
         Column::new("EXPIRES", |v| {
             string(v, "expiresAt").map_or_else(|| UNKNOWN.into(), |text| human::ago(text, SystemClock.now()))
         })
         .whole(),
         Column::new("DESCRIPTION", |v| show(v, "description")),
-        Column::new("LIMITS", |v| limits(v)),
-        Column::new("BY", |v| show(v, "createdBy")),
+        Column::new("LIMITS", limits).spare(),
+        Column::new("BY", |v| show(v, "createdBy")).spare(),
         Column::new("ID", |v| show(v, "id")).whole(),
     ]
 }

@@ -95,12 +95,37 @@ fn assignment_columns() -> Vec<Column> {
     vec![
         Column::new("USER", |v| name(v, "user")).whole(),
         Column::new("ROLE", |v| name(v, "role")).whole(),
-        Column::new("PROJECT", |v| name(v, "scope.project")).whole(),
+        Column::new("ON", place).whole(),
     ]
+}
+
+/// The project, or the whole system.
+fn place(assignment: &Value) -> String {
+    if assignment["scope"]["system"].is_object() { "(system)".into() } else { name(assignment, "scope.project") }
 }
 
 /// The name where the answer has one, else the id.
 fn name(assignment: &Value, path: &str) -> String {
     let named = string(assignment, &format!("{path}.name")).or_else(|| string(assignment, &format!("{path}.id")));
     named.map_or_else(|| UNKNOWN.into(), human::clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::output::{Theme, table};
+
+    #[test]
+    fn assignments_show_names_or_ids() {
+        let rows = [
+            json!({"user": {"id": "u1", "name": "eve"}, "role": {"id": "r1", "name": "reader"}, "scope": {"project": {"id": "p1"}}}),
+            json!({"user": {"id": "u2"}, "role": {"name": "admin"}, "scope": {"system": {"all": true}}}),
+        ];
+        assert_eq!(
+            table::list(&Theme::plain(), &assignment_columns(), &rows),
+            "USER  ROLE    ON\neve   reader  p1\nu2    admin   (system)\n"
+        );
+    }
 }

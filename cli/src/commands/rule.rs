@@ -11,9 +11,9 @@ use super::host;
 use crate::client::Client;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-use crate::output::Theme;
-use crate::output::field::{at, inline, list, show, string};
+use crate::output::field::{UNKNOWN, at, inline, list, show, string};
 use crate::output::table::{self, Column};
+use crate::output::{Theme, human};
 use crate::prompt;
 
 /// The largest file of rules that is read.
@@ -74,7 +74,7 @@ pub async fn run(command: RuleCommand, context: &Context) -> Result<(), Failure>
     }
 }
 
-fn path<'a>(uuid: Option<&'a str>) -> Vec<&'a str> {
+fn path(uuid: Option<&str>) -> Vec<&str> {
     ["introspection", "v1", "rules"].into_iter().chain(uuid).collect()
 }
 
@@ -159,7 +159,7 @@ fn unknown(failure: Failure) -> Failure {
 fn rules_of(file: &Path) -> Result<Vec<Value>, Failure> {
     let refused = |why: String| {
         Failure::new(Kind::Usage, format!("cannot read rules from {}", file.display()), why)
-            .hint("a rule is a JSON object with conditions and actions; a file holds one or a list of them")
+            .hint("a rule is a JSON object with conditions and actions; a file holds one or a list of them, and YAML is not read")
     };
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -197,7 +197,7 @@ fn outcome(theme: &Theme, answer: &Value) -> String {
 fn columns() -> Vec<Column> {
     vec![
         Column::new("UUID", |v| show(v, "uuid")).whole(),
-        Column::new("SCOPE", |v| show(v, "scope")),
+        Column::new("SCOPE", |v| show(v, "scope")).spare(),
         Column::new("DESCRIPTION", |v| show(v, "description")),
     ]
 }
@@ -212,32 +212,39 @@ fn rows(rule: &Value) -> Vec<(&'static str, String)> {
 
 fn report_columns() -> Vec<Column> {
     vec![
-        Column::new("RULE", |v| rule_name(v)),
+        Column::new("RULE", rule_name),
         Column::new("MATCHED", |v| show(v, "matched")).state(),
-        Column::new("DETAILS", |v| details(v)),
+        Column::new("DETAILS", details),
     ]
 }
 
-/// A report names its rule by UUID or by its place, as rules that are only tried have no UUID.
+/// A rule by its description; one without, by its UUID; one that is only tried and has neither, by its place in the file.
 fn rule_name(report: &Value) -> String {
-    match at(report, "rule") {
-        Value::Object(_) => string(report, "rule.description")
-            .or_else(|| string(report, "rule.uuid"))
-            .map_or_else(|| show(report, "rule"), crate::output::human::clean),
-        _ => string(report, "description").map_or_else(|| show(report, "rule"), crate::output::human::clean),
+    match (string(report, "description"), at(report, "rule")) {
+        (Some(description), _) => human::clean(description),
+        (None, Value::Number(place)) => format!("number {place}"),
+        (None, id) => inline(id),
     }
 }
 
-/// Everything else that a report says: the first condition that failed, actions, warnings.
+/// Why a rule did not match, or what it did.
 fn details(report: &Value) -> String {
-    let Some(map) = report.as_object() else { return inline(report) };
-    let told = map.iter().filter(|(key, value)| {
-        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        !matches!(key.as_str(), "rule" | "uuid" | "description" | "matched") && !empty
-    });
-    let parts: Vec<_> =
-        told.map(|(key, value)| format!("{}: {}", crate::output::human::clean(key), inline(value))).collect();
-    if parts.is_empty() { crate::output::field::UNKNOWN.into() } else { parts.join("; ") }
+    let mut parts = Vec::new();
+    if report["inScope"] == false {
+        parts.push("not meant for this host".to_string());
+    }
+    for (key, what) in [("failingCondition", "does not hold: condition"), ("failedAction", "failed: action")] {
+        if let Some(index) = report[key]["index"].as_u64() {
+            parts.push(format!("{what} {}, {}", index + 1, show(&report[key], "text")));
+        }
+    }
+    match report["actionsApplied"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => parts.push("1 action".into()),
+        Some(count) => parts.push(format!("{count} actions")),
+    }
+    parts.extend(list(report, "warnings").iter().map(|warning| format!("warning: {}", inline(warning))));
+    if parts.is_empty() { UNKNOWN.into() } else { parts.join("; ") }
 }
 
 fn change_columns() -> Vec<Column> {
@@ -275,14 +282,17 @@ mod tests {
     fn a_dry_run_shows_rules_changes_and_failure() {
         let answer = json!({
             "report": [
-                {"rule": "u1", "description": "big disks", "matched": true, "actions": ["set-attribute"], "warnings": []},
-                {"rule": "u2", "matched": false, "failedCondition": {"op": "eq", "field": "cpus"}},
+                {"rule": "u1", "description": "big disks", "inScope": true, "matched": true, "failingCondition": null,
+                    "actionsApplied": 2, "failedAction": null, "warnings": ["a text is no number"]},
+                {"rule": 2, "description": null, "inScope": true, "matched": false,
+                    "failingCondition": {"index": 0, "text": "eq data://cpus"}, "actionsApplied": 0, "warnings": []},
+                {"rule": "u3", "inScope": false, "matched": false, "actionsApplied": 0},
             ],
             "node": {}, "changes": [{"path": "/extra/x", "op": "added", "old": null, "new": 1}], "failure": "boom",
         });
         assert_eq!(
             outcome(&Theme::plain(), &answer),
-            "RULE       MATCHED  DETAILS\nbig disks  yes      actions: set-attribute\nu2         no       failedCondition: op=eq, field=cpus\n\nChanges\nCHANGE  WHAT      OLD  NEW\nadded   /extra/x  -    1\n\nThe introspection would fail: boom\n"
+            "RULE       MATCHED  DETAILS\nbig disks  yes      2 actions; warning: a text is no number\nnumber 2   no       does not hold: condition 1, eq data://cpus\nu3         no       not meant for this host\n\nChanges\nCHANGE  WHAT      OLD  NEW\nadded   /extra/x  -    1\n\nThe introspection would fail: boom\n"
         );
     }
 }

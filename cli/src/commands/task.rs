@@ -111,18 +111,18 @@ fn columns() -> Vec<Column> {
         Column::new("TASK", |v| show(v, "id")).whole(),
         Column::new("STATE", |v| show(v, "state")).state(),
         Column::new("NAME", |v| show(v, "name")),
-        Column::new("OBJECT", |v| show(v, "object")),
-        Column::new("DONE", |v| progress(v)).whole(),
+        Column::new("OBJECT", |v| show(v, "object")).spare(),
+        Column::new("DONE", progress).whole().spare(),
         Column::new("STARTED", |v| moment(v, "startedAt")).whole(),
-        Column::new("TOOK", |v| took(v)).whole(),
-        Column::new("BY", |v| show(v, "startedBy")),
+        Column::new("TOOK", took).whole().spare(),
+        Column::new("BY", |v| show(v, "startedBy")).spare(),
     ]
 }
 
 fn step_columns() -> Vec<Column> {
     vec![
         Column::new("AT", |v| moment(v, "at")).whole(),
-        Column::new("HOST", |v| show(v, "host")),
+        Column::new("HOST", |v| show(v, "host")).spare(),
         Column::new("STEP", |v| show(v, "what")),
         Column::new("OUTCOME", |v| show(v, "outcome")).state(),
         Column::new("DETAIL", |v| show(v, "detail")),

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
 use crate::failure::{Failure, Kind};
+use crate::output::field::list;
 
 /// The first pause between two looks; the next are longer, up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(30);
@@ -56,7 +57,8 @@ pub async fn for_task(
 
 /// Whether the same request may well succeed a moment later. A refused token does not count, although it has the same
 /// exit code as a manager that is not there.
-fn transient(failure: &Failure) -> bool {
+#[must_use]
+pub fn transient(failure: &Failure) -> bool {
     failure.kind == Kind::Unavailable || (failure.kind == Kind::Unreachable && failure.status.is_none())
 }
 
@@ -73,5 +75,32 @@ pub fn reason(task: &Value) -> String {
     said(&task["result"]["error"])
         .or_else(|| said(&task["result"]))
         .or_else(|| said(&task["output"]))
+        .or_else(|| said(&list(task, "steps").last()?["detail"]))
         .unwrap_or_else(|| format!("it ended {}", task["state"].as_str().unwrap_or("without a state")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_most_exact_thing_that_was_said() {
+        let task = json!({"state": "FAILED", "output": " \n", "result": null, "steps": [{"detail": "a"}, {"detail": "no CPU"}]});
+        assert_eq!(reason(&task), "no CPU");
+        assert_eq!(reason(&json!({"state": "FAILED", "output": "out\n", "steps": [{"detail": "a"}]})), "out");
+        assert_eq!(reason(&json!({"state": "FAILED", "output": "out", "result": {"error": "exact"}})), "exact");
+        assert_eq!(reason(&json!({"state": "CANCELED", "output": ""})), "it ended CANCELED");
+    }
+
+    #[test]
+    fn a_manager_that_is_away_is_waited_for_but_not_one_that_refuses() {
+        let away = Failure::new(Kind::Unreachable, "", "");
+        let refused = Failure { status: Some(401), ..away.clone() };
+        assert!(transient(&away) && !transient(&refused));
+        assert!(
+            transient(&Failure::new(Kind::Unavailable, "", "")) && !transient(&Failure::new(Kind::NotFound, "", ""))
+        );
+    }
 }

@@ -31,12 +31,8 @@ fn system(document: &Value) -> String {
 }
 
 fn operating_system(document: &Value) -> Option<String> {
-    let os = at(document, "fleet.os");
-    let name = ["pretty_name", "prettyName", "name"]
-        .iter()
-        .find_map(|key| string(os, key).or_else(|| string(os, &format!("release.{key}"))));
-    let kernel =
-        ["kernel", "kernel_release", "kernel.release", "kernel.running"].iter().find_map(|key| string(os, key));
+    let name = string(document, "fleet.os.pretty_name");
+    let kernel = string(document, "fleet.os.kernel.release");
     let kernel = kernel.map(|kernel| format!("kernel {}", human::clean(kernel)));
     let text = join(&[name.map(human::clean), kernel]);
     (text != UNKNOWN).then_some(text)
@@ -193,7 +189,7 @@ pub fn example() -> Value {
         },
         "fleet": {
             "schema": 1,
-            "os": {"pretty_name": "Debian GNU/Linux 13", "kernel": "6.12.9"},
+            "os": {"pretty_name": "Debian GNU/Linux 13", "kernel": {"release": "6.12.9"}},
             "sections": {
                 "cpu": {"status": "ok", "reason": null, "duration_ms": 3},
                 "bmc": {"status": "unavailable", "reason": "no /dev/ipmi0", "duration_ms": 0},

@@ -12,7 +12,7 @@ impl Progress {
     #[must_use]
     pub fn new(visible: bool) -> Self {
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
         if visible {
             bar.enable_steady_tick(Duration::from_millis(120));
         }

@@ -5,6 +5,11 @@ use serde_json::Value;
 
 use super::Theme;
 
+/// Blanks between two columns.
+const GAP: u16 = 2;
+/// The least room for text that may wrap.
+const WRAPPED_MIN: usize = 16;
+
 /// How a cell is meant. Colours follow from it; the words alone must say the same, as there may be no colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -46,24 +51,33 @@ impl Tone {
 }
 
 /// One column of a table: its heading and what it shows of an item.
+#[derive(Clone, Copy, Debug)]
 pub struct Column {
     head: &'static str,
     cell: fn(&Value) -> String,
     state: bool,
     whole: bool,
+    spare: bool,
 }
 
 impl Column {
     /// A column whose text may wrap.
     #[must_use]
     pub fn new(head: &'static str, cell: fn(&Value) -> String) -> Self {
-        Self { head, cell, state: false, whole: false }
+        Self { head, cell, state: false, whole: false, spare: false }
     }
 
     /// Never wrapped: an id, a name, something to copy.
     #[must_use]
     pub fn whole(mut self) -> Self {
         self.whole = true;
+        self
+    }
+
+    /// Left out where the terminal is too narrow, the last of a table first.
+    #[must_use]
+    pub fn spare(mut self) -> Self {
+        self.spare = true;
         self
     }
 
@@ -79,16 +93,42 @@ impl Column {
 /// A table with a row for each item, with a final line break. Without a terminal it is as wide as it needs to be.
 #[must_use]
 pub fn list(theme: &Theme, columns: &[Column], items: &[Value]) -> String {
+    let texts: Vec<Vec<String>> =
+        items.iter().map(|item| columns.iter().map(|column| (column.cell)(item)).collect()).collect();
+    let (kept, fits) = choose(theme, columns, &texts);
+    let theme = &if fits { *theme } else { Theme { width: None, ..*theme } };
     let mut table = frame(theme);
-    table.set_header(columns.iter().map(|column| heading(theme, column.head)));
-    for item in items {
-        table.add_row(columns.iter().map(|column| {
-            let text = (column.cell)(item);
-            let tone = if column.state { Tone::of_state(&text) } else { Tone::Plain };
-            toned(theme, text, tone)
+    table.set_header(kept.iter().map(|index| heading(theme, columns[*index].head)));
+    for row in &texts {
+        table.add_row(kept.iter().map(|index| {
+            let tone = if columns[*index].state { Tone::of_state(&row[*index]) } else { Tone::Plain };
+            toned(theme, row[*index].clone(), tone)
         }));
     }
-    finish(&mut table, columns.iter().map(|column| column.whole))
+    finish(&mut table, kept.iter().map(|index| columns[*index].whole))
+}
+
+/// Which columns have room on the terminal, by their indexes, and whether they fit at all. Text that may wrap needs room
+/// for a few words; a table that does not even fit so is printed as wide as it is.
+fn choose(theme: &Theme, columns: &[Column], texts: &[Vec<String>]) -> (Vec<usize>, bool) {
+    let mut kept: Vec<usize> = (0..columns.len()).collect();
+    let Some(width) = theme.width.map(usize::from) else { return (kept, true) };
+    let need = |(index, column): (usize, &Column)| {
+        let longest = texts.iter().map(|row| row[index].chars().count()).max().unwrap_or(0);
+        let longest = longest.max(column.head.chars().count());
+        if column.whole { longest } else { longest.min(WRAPPED_MIN) }
+    };
+    let need: Vec<usize> = columns.iter().enumerate().map(need).collect();
+    loop {
+        let gaps = kept.len().saturating_sub(1) * usize::from(GAP);
+        if kept.iter().map(|index| need[*index]).sum::<usize>() + gaps <= width {
+            return (kept, true);
+        }
+        match kept.iter().rposition(|index| columns[*index].spare) {
+            Some(position) => drop(kept.remove(position)),
+            None => return (kept, false),
+        }
+    }
 }
 
 /// A record: one line per label and text, labels first.
@@ -132,8 +172,9 @@ fn toned(theme: &Theme, text: String, tone: Tone) -> TableCell {
 
 fn finish(table: &mut Table, whole: impl Iterator<Item = bool>) -> String {
     let whole: Vec<bool> = whole.collect();
-    for (column, whole) in table.column_iter_mut().zip(whole) {
-        column.set_padding((0, 2));
+    let last = whole.len().saturating_sub(1);
+    for (index, (column, whole)) in table.column_iter_mut().zip(whole).enumerate() {
+        column.set_padding((0, if index == last { 0 } else { GAP }));
         if whole {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
@@ -179,10 +220,23 @@ mod tests {
     #[test]
     fn a_narrow_terminal_wraps_notes_and_not_names() {
         let items = [json!({"name": "a-rather-long-name", "state": "online", "note": "one two three four five"})];
-        let text = list(&Theme { color: false, width: Some(40) }, &columns(), &items);
+        let text = list(&Theme { color: false, width: Some(46) }, &columns(), &items);
         assert!(text.lines().count() > 2, "{text}");
         assert!(text.contains("a-rather-long-name"), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 46), "{text}");
+    }
+
+    #[test]
+    fn spare_columns_give_way_and_an_impossible_table_is_not_squeezed() {
+        let items = [json!({"name": "a-rather-long-name", "state": "online", "note": "x"})];
+        let mut columns = columns().to_vec();
+        columns[1] = columns[1].spare();
+        let head = |width| {
+            list(&Theme { color: false, width: Some(width) }, &columns, &items).lines().next().map(str::to_owned)
+        };
+        assert_eq!(head(32).as_deref(), Some("NAME                STATE   NOTE"));
+        assert_eq!(head(31).as_deref(), Some("NAME                NOTE"));
+        assert_eq!(head(5).as_deref(), Some("NAME                NOTE"));
     }
 
     #[test]

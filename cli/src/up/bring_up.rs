@@ -103,6 +103,7 @@ async fn start_manager(
     let program = Program {
         path: beside("hostler-manager")?,
         args: vec!["run".into(), "--config".into(), config.into(), "--exit-with-parent".into()],
+        env: Vec::new(),
         log: dir.join("manager.log"),
     };
     let manager = system.manager.insert(Daemon::start(program)?);
@@ -179,7 +180,7 @@ async fn join_token(client: &Client, dir: &StateDir, secrets: &mut Secrets) -> R
     Ok(token)
 }
 
-/// Enrols the agent if it is not, or if the manager's address has changed, starts it and waits until it is online.
+/// Enrols the agent if it is not, starts it and waits until it is online.
 async fn start_agent(
     client: &Client,
     dir: &StateDir,
@@ -190,23 +191,21 @@ async fn start_agent(
 ) -> Result<Value, Failure> {
     let (path, log, state) = (beside("hostler-agent")?, dir.join("agent.log"), dir.join("agent"));
     let name = host_name();
-    let enrolled = state.join("identity.json").exists();
-    if !enrolled || secrets.joined.as_deref().is_some_and(|joined| joined != endpoint) {
+    if !state.join("identity.json").exists() {
         reporter.step("enrolling the agent");
         let mut join = vec!["join".into(), "--manager".into(), endpoint.into(), "--token".into(), token.into()];
         join.extend(["--state-dir".into(), state.clone().into(), "--name".into(), name.as_str().into()]);
-        let program = Program { path: path.clone(), args: join, log: log.clone() };
+        let program = Program { path: path.clone(), args: join, env: Vec::new(), log: log.clone() };
         program.complete("enrol this machine's agent", JOIN).await?;
-        secrets.joined = Some(endpoint.into());
-        if !enrolled {
-            secrets.host = None;
-        }
+        secrets.host = None;
         dir.write_json("secrets.json", secrets)?;
     }
     reporter.step("waiting for the agent");
     let started = SystemClock.now();
     let run = vec!["run".into(), "--state-dir".into(), state.into(), "--exit-with-parent".into()];
-    let agent = system.agent.insert(Daemon::start(Program { path, args: run, log })?);
+    // The agent remembers where the manager was when it joined; another run may listen elsewhere.
+    let env = vec![("HOSTLER_AGENT_MANAGERS", format!("[\"{endpoint}\"]"))];
+    let agent = system.agent.insert(Daemon::start(Program { path, args: run, env, log })?);
     let wanted = secrets.host.clone().unwrap_or_else(|| name.clone());
     let host = tokio::select! {
         host = online(client, &wanted, started) => host?,

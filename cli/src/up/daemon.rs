@@ -35,6 +35,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// What is added to its environment.
+    pub env: Vec<(&'static str, String)>,
     /// The file that gets its standard output and error.
     pub log: PathBuf,
 }
@@ -62,7 +64,7 @@ pub enum Event {
 enum State {
     /// The pipe's other end is the daemon's standard input; closing it tells the daemon to end.
     Running {
-        child: Child,
+        child: Box<Child>,
         _pipe: Option<ChildStdin>,
         since: Instant,
     },
@@ -84,6 +86,7 @@ impl Program {
         let log = open_log(&self.log)?;
         let mut child = Command::new(&self.path)
             .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -92,7 +95,7 @@ impl Program {
             .spawn()?;
         // Taken out of the child, because waiting for it would close it.
         let pipe = child.stdin.take();
-        Ok(State::Running { child, _pipe: pipe, since: Instant::now() })
+        Ok(State::Running { child: Box::new(child), _pipe: pipe, since: Instant::now() })
     }
 
     /// Runs it to its end, for at most `limit`.
@@ -105,7 +108,13 @@ impl Program {
         let begin = log.metadata().map_or(0, |meta| meta.len());
         let second = log.try_clone().map_err(|error| failed(error.to_string()))?;
         let mut command = Command::new(&self.path);
-        command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(second).kill_on_drop(true);
+        command
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(second)
+            .kill_on_drop(true);
         match timeout(limit, command.status()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(failed(format!("{status}\n{}", tail(&self.log, begin)))
@@ -244,7 +253,12 @@ mod tests {
     use super::*;
 
     fn program(dir: &Path, script: &str) -> Program {
-        Program { path: "/bin/sh".into(), args: vec!["-c".into(), script.into()], log: dir.join("x.log") }
+        Program {
+            path: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            env: Vec::new(),
+            log: dir.join("x.log"),
+        }
     }
 
     #[test]

@@ -56,9 +56,6 @@ pub struct Secrets {
     /// Where the manager listened for agents.
     #[serde(default)]
     pub agent_listen: Option<SocketAddr>,
-    /// The address with which this machine's agent joined.
-    #[serde(default)]
-    pub joined: Option<String>,
 }
 
 impl StateDir {
@@ -118,7 +115,6 @@ impl StateDir {
             host: None,
             listen: None,
             agent_listen: None,
-            joined: None,
         };
         self.write_json("secrets.json", &secrets)?;
         Ok(secrets)

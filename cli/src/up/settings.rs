@@ -70,6 +70,23 @@ pub fn render(state_dir: &Path, listen: Listen, secrets: &Secrets) -> Result<Str
     Ok(format!("# Written by `hostler up` at each start; changes are lost.\n{text}"))
 }
 
+/// The variable that overrides the manager's refusal of plain HTTP on an address that other machines reach.
+const ALLOW_PLAIN: &str = "HOSTLER_MANAGER_LISTEN__ALLOW_PLAIN_HTTP";
+
+/// Refuses an address on which passwords would cross the network in the clear, unless that is wanted.
+///
+/// # Errors
+/// It is not wanted.
+pub fn check_plain(listen: SocketAddr, env: &dyn Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    if listen.ip().is_loopback() || env(ALLOW_PLAIN).as_deref() == Some("true") {
+        return Ok(());
+    }
+    let why = "`hostler up` speaks plain HTTP, and passwords would cross the network in the clear";
+    Err(Failure::new(Kind::Usage, format!("cannot listen on {listen}"), why).hint(format!(
+        "listen on 127.0.0.1, run hostler-manager with a certificate, or set {ALLOW_PLAIN}=true if the network is safe"
+    )))
+}
+
 /// The address to ask for: the wanted one; if any port will do, the one of the last run while it is free, so that agents
 /// and clients find the system again.
 #[must_use]
@@ -103,7 +120,6 @@ mod tests {
             host: None,
             listen: None,
             agent_listen: None,
-            joined: None,
         }
     }
 

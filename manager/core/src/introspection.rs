@@ -1,4 +1,7 @@
 //! Introspection: the machine that runs it, and the processing of what probes found (spec/introspection.md).
+//!
+//! [`decide::Introspection`] says what happens when; [`process::process`] runs the processing hooks and the rules over a
+//! raw document. Nothing here stores or sends anything; the caller commits what comes out.
 
 pub mod command;
 pub mod decide;
@@ -6,6 +9,7 @@ pub mod diff;
 pub mod document;
 pub mod hooks;
 pub mod lldp;
+pub mod lookup;
 pub mod node;
 pub mod process;
 pub mod rules;

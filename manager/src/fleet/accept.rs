@@ -181,7 +181,9 @@ pub fn accept(
                 let Ok(_turn) = handshakes.acquire().await else { return };
                 match handshake(&acceptor, stream, address).await {
                     // The receiver is gone when the manager stops.
-                    Ok((stream, peer)) => { ready.send(Ok(Connection { stream, peer, _permit: permit })).await.ok(); },
+                    Ok((stream, peer)) => {
+                        ready.send(Ok(Connection { stream, peer, _permit: permit })).await.ok();
+                    }
                     Err(reason) => refusals.record(&engine, address, "", &reason).await,
                 }
             });

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -99,11 +100,22 @@ pub enum Options {
     Postgres(String),
 }
 
+/// Is asked before each transaction; an error keeps it from beginning. With it, simulations stop a manager between any two
+/// transactions, as a crash would.
+pub trait Gate: Send + Sync {
+    /// Whether the next transaction may begin.
+    ///
+    /// # Errors
+    /// It may not; whoever wanted it gets this error.
+    fn pass(&self) -> Result<()>;
+}
+
 /// The store. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     readers: AnyPool,
     writes: Writes,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,7 +153,7 @@ impl Store {
             .connect_with(options)
             .await?;
         let writer = Writer::start(url, first);
-        Ok(Self { readers, writes: Writes::Grouped(writer) })
+        Ok(Self { readers, writes: Writes::Grouped(writer), gate: None })
     }
 
     async fn open_postgres(url: &str) -> Result<Self> {
@@ -154,7 +166,14 @@ impl Store {
         let mut first = readers.acquire().await?;
         migrate(&mut first).await?;
         drop(first);
-        Ok(Self { readers, writes: Writes::Pooled })
+        Ok(Self { readers, writes: Writes::Pooled, gate: None })
+    }
+
+    /// The same store, with `gate` before each transaction.
+    #[must_use]
+    pub fn gated(mut self, gate: Arc<dyn Gate>) -> Self {
+        self.gate = Some(gate);
+        self
     }
 
     /// A connection to read from.
@@ -175,6 +194,9 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Connection) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
+        if let Some(gate) = &self.gate {
+            gate.pass()?;
+        }
         let begun = std::time::Instant::now();
         let done = match &self.writes {
             Writes::Grouped(writer) => writer.run(work).await,

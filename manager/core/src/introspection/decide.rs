@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::command::{Command, Facts, Write};
-use super::document::python;
+use super::document::{self, python};
 use super::process::{self, Mode};
 use super::state::{Event as Move, State};
 use super::summary;
@@ -38,6 +38,9 @@ pub const CANCELED: &str = "Canceled by operator";
 
 /// The text of a run that took too long; part of the dialect.
 pub const TIMED_OUT: &str = "Introspection timeout";
+
+/// The refusal of data that the host awaits none of; the dialect puts the addresses that were looked for behind it.
+pub const NOT_AWAITED: &str = "Look up error: Could not find a node for attributes";
 
 /// The record of one host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -226,7 +229,7 @@ impl Introspection {
         next.job = None;
         next.fresh = true;
         Decision::to(next)
-            .write(Write::Unprocessed(data))
+            .write(Write::Unprocessed(document::unprocessed(data)))
             .step(Step::done("data received", self.host, ""))
             .effect(Effect::SetTimer(PROCESS, cx.now))
             .with_deadline(cx)
@@ -247,12 +250,12 @@ impl Introspection {
                 let taken = begun.next.take_data(data, cx);
                 Ok(begun.followed_by(taken))
             }
-            State::Finished | State::Error => {
-                Err(Refusal::new(Class::Invalid, "Look up error: Could not find a node for attributes"))
+            State::Finished | State::Error | State::Reapplying | State::Enrolling | State::Aborting => {
+                Err(Refusal::new(Class::Invalid, NOT_AWAITED))
             }
-            state => {
-                let refused = state.on(Move::Process).err().map(|refused| refused.to_string()).unwrap_or_default();
-                Err(Refusal::new(Class::Invalid, refused))
+            // The dialect waits until these are over before it asks.
+            State::Starting | State::Processing => {
+                Err(Refusal::new(Class::Conflict, "Node is locked, please, retry later"))
             }
         }
     }
@@ -272,7 +275,7 @@ impl Introspection {
                 }
                 let mut decision = self.new_run(State::Reapplying, Vec::new(), "Reprocessing of data", cx);
                 if let Some(data) = data {
-                    decision = decision.write(Write::Unprocessed(data));
+                    decision = decision.write(Write::Unprocessed(document::unprocessed(data)));
                 }
                 Ok(decision.effect(Effect::SetTimer(PROCESS, cx.now)))
             }
@@ -435,3 +438,6 @@ fn check_start(manage_boot: Option<bool>, facts: &Facts) -> Result<(), Refusal> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,16 +79,18 @@ pub fn delta(old: &Value, new: &Value) -> Vec<Change> {
     if document::check(old).is_err() || document::check(new).is_err() {
         return Vec::new();
     }
-    let mut walk = Walk { unread: [unread(old), unread(new)], changes: Vec::new() };
+    let mut walk = Walk { unread: [unread(old, new), unread(new, old)], changes: Vec::new() };
     walk.values(&mut Vec::new(), Some(&canonical(old)), Some(&canonical(new)));
     walk.changes
 }
 
-/// The sections that were not read completely.
-fn unread(document: &Value) -> Vec<String> {
-    let sections = document.get("fleet").and_then(|fleet| fleet.get("sections")).and_then(Value::as_object);
-    let incomplete = |section: &Value| section.get("status").and_then(Value::as_str) != Some("ok");
-    sections.into_iter().flatten().filter(|(_, section)| incomplete(section)).map(|(name, _)| name.clone()).collect()
+/// The sections that were not read completely: those of either document that are not `ok` in this one. A probe may have
+/// been asked for some of them only.
+fn unread(document: &Value, other: &Value) -> Vec<String> {
+    let sections = |document: &Value| document.get("fleet")?.get("sections")?.as_object().cloned();
+    let (here, there) = (sections(document).unwrap_or_default(), sections(other).unwrap_or_default());
+    let incomplete = |name: &&String| here.get(*name).and_then(|section| section["status"].as_str()) != Some("ok");
+    here.keys().chain(there.keys()).filter(incomplete).cloned().collect()
 }
 
 struct Walk {
@@ -127,7 +129,7 @@ impl Walk {
     fn record(&mut self, path: &[String], old: Option<&Value>, new: Option<&Value>) {
         let known = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
         let is_unread = |document: usize| {
-            judge::section(path).is_some_and(|section| self.unread[document].iter().any(|unread| unread == section))
+            judge::sections(path).iter().any(|section| self.unread[document].iter().any(|unread| unread == section))
         };
         if (!known(old) && is_unread(0)) || (!known(new) && is_unread(1)) {
             return;

@@ -69,7 +69,9 @@ fn steps(run: &mut Processed, raw: &Value, rules: &[Rule], settings: &Settings, 
 }
 
 impl Mode {
-    fn heading(self) -> &'static str {
+    /// The first line of the text when hooks refuse a document before anything was changed.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
         match self {
             Self::First => "The following failures happened during running pre-processing hooks:",
             Self::Reapply => "Pre-processing failures detected reapplying introspection on stored data:",

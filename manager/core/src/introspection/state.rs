@@ -186,3 +186,6 @@ pub struct NoTransition {
     /// The event that is not legal in it.
     pub event: Event,
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,18 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::health;
-use crate::api::Api;
 use crate::api::native::{self, error::Error};
+use crate::api::{Api, introspection};
 
 /// Everything that the common listener serves. `stop` makes the manager not ready, so that nobody is sent here any more.
 pub fn router(api: Api, stop: CancellationToken) -> Router {
-    Router::new().nest("/api", native::routes(api.clone())).merge(health::routes(api, stop)).fallback(async || {
-        Error::not_found("there is nothing under this path; /identity/v3 and /api are good places to begin")
-    })
+    Router::new()
+        .nest("/api", native::routes(api.clone()))
+        .merge(introspection::mounted(api.clone(), "/introspection"))
+        .merge(introspection::literals(api.clone()))
+        .route("/", introspection::root(api.clone()))
+        .merge(health::routes(api, stop))
+        .fallback(async || {
+            Error::not_found("there is nothing under this path; /identity/v3 and /api are good places to begin")
+        })
 }

@@ -1,6 +1,6 @@
 //! What identifies the entries of a list, and which entries of two lists are the same thing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -101,8 +101,8 @@ pub(super) fn pairs<'a>(list: &str, old: &'a [Value], new: &'a [Value]) -> Vec<P
             old: Some(old[*from]),
             new: Some(new[*to]),
         }));
-        old = left(&old, |index| taken.iter().any(|(_, from, _)| *from == index));
-        new = left(&new, |index| taken.iter().any(|(_, _, to)| *to == index));
+        old = without(&old, taken.iter().map(|(_, from, _)| *from).collect());
+        new = without(&new, taken.iter().map(|(_, _, to)| *to).collect());
     }
     let shown = |item: &Value| {
         let identity = properties.iter().find_map(|property| value(item, property.key));
@@ -162,6 +162,6 @@ fn differ(stronger: &[Property], old: &Value, new: &Value) -> bool {
     )
 }
 
-fn left<'a>(items: &[&'a Value], taken: impl Fn(usize) -> bool) -> Vec<&'a Value> {
-    items.iter().enumerate().filter(|(index, _)| !taken(*index)).map(|(_, item)| *item).collect()
+fn without<'a>(items: &[&'a Value], taken: HashSet<usize>) -> Vec<&'a Value> {
+    items.iter().enumerate().filter(|(index, _)| !taken.contains(index)).map(|(_, item)| *item).collect()
 }

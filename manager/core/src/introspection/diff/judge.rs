@@ -11,22 +11,24 @@ fn parts(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
-/// The section of the probe (spec/introspection.md §6.4, §6.6) that a place is filled from.
-pub(super) fn section(path: &[String]) -> Option<&str> {
-    Some(match parts(path).as_slice() {
-        ["fleet", "sections", ..] | [] => return None,
-        ["fleet", section, ..] => path.get(1).map_or(*section, String::as_str),
-        ["inventory", "disks", ..] => "storage",
-        ["inventory", "interfaces" | "hostname", ..] | ["lldp", ..] => "net",
-        ["inventory", "memory", ..] => "memory",
-        ["inventory", "cpu", ..] => "cpu",
-        ["inventory", "system_vendor", "firmware", ..] | ["inventory", "boot", ..] => "firmware",
-        ["inventory", "system_vendor", ..] => "system",
-        ["inventory", "bmc_address" | "bmc_v6address" | "bmc_mac"] => "bmc",
-        ["pci_devices", ..] => "pci",
-        ["numa_topology", ..] => "numa",
-        _ => return None,
-    })
+/// The sections of the probe (spec/introspection.md §6.4, §6.6) that a place is filled from.
+pub(super) fn sections(path: &[String]) -> Vec<&str> {
+    match parts(path).as_slice() {
+        ["fleet", "sections", ..] => Vec::new(),
+        ["fleet", section, ..] => vec![*section],
+        ["inventory", "disks", ..] => vec!["storage"],
+        ["inventory", "interfaces", ..] => vec!["net"],
+        // What switches say is kept by interface.
+        ["lldp", ..] => vec!["net", "lldp"],
+        ["inventory", "memory", ..] => vec!["memory"],
+        ["inventory", "cpu", ..] => vec!["cpu"],
+        ["inventory", "system_vendor" | "boot", ..] => vec!["system", "firmware"],
+        ["inventory", "bmc_address" | "bmc_v6address" | "bmc_mac"] => vec!["bmc"],
+        ["pci_devices", ..] => vec!["pci"],
+        ["numa_topology", ..] => vec!["numa"],
+        ["usb_devices", ..] => vec!["usb"],
+        _ => Vec::new(),
+    }
 }
 
 /// What it concerns.
@@ -57,6 +59,10 @@ pub(super) fn severity(path: &[String], op: Op, old: &Value, new: &Value) -> Sev
         (["inventory", "disks", _], Op::Removed)
         | (["fleet", "memory", "modules" | "dimms", _], Op::Removed)
         | (["inventory", "system_vendor", "system_uuid" | "serial_number"], Op::Changed) => Severity::Critical,
+        // Empty slots are listed too, without a size.
+        (["fleet", "memory", "modules" | "dimms", _, "size_mb"], Op::Changed) if new.is_null() || decrease() > 0.0 => {
+            Severity::Critical
+        }
         (["inventory", "memory", "physical_mb"], Op::Changed) if decrease() > 0.0 => Severity::Critical,
         (["inventory", "memory", "total"], Op::Changed) if decrease() > MEMORY_SLACK => Severity::Critical,
         (["inventory", "disks", _], Op::Added)

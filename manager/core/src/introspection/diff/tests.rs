@@ -74,8 +74,38 @@ fn the_canonical_form_is_stable() {
 }
 
 #[test]
+fn an_emptied_slot_is_an_alarm() {
+    let with_size = |size: Value| {
+        let mut document = document();
+        document["fleet"]["memory"]["modules"][1]["size_mb"] = size;
+        document
+    };
+    for (old, new, severity) in [
+        (json!(16384), json!(null), Severity::Critical),
+        (json!(16384), json!(8192), Severity::Critical),
+        (json!(null), json!(8192), Severity::Info),
+    ] {
+        let found = delta(&with_size(old), &with_size(new));
+        assert_eq!((found.len(), found[0].severity), (1, severity));
+        assert_eq!(found[0].path, "/fleet/memory/modules/A2/size_mb");
+    }
+}
+
+#[test]
+fn sections_that_were_not_asked_for_are_no_change() {
+    let found = changes(|new| {
+        new["fleet"]["sections"].as_object_mut().unwrap().remove("storage");
+        new["inventory"].as_object_mut().unwrap().remove("disks");
+    });
+    assert_eq!(found, one("/fleet/sections/storage", Op::Removed, Severity::Info));
+}
+
+/// An edit of the document, and the one change that it makes.
+type Alarm = (fn(&mut Value), &'static str, Op, Severity);
+
+#[test]
 fn hardware_alarms() {
-    let table: Vec<(fn(&mut Value), &str, Op, Severity)> = vec![
+    let table: Vec<Alarm> = vec![
         (
             |new| drop(new["fleet"]["memory"]["modules"].as_array_mut().unwrap().remove(0)),
             "/fleet/memory/modules/A1",
@@ -273,4 +303,15 @@ proptest! {
         prop_assert_eq!(delta(&old, &new).len(), delta(&new, &old).len());
         prop_assert_eq!(canonical(&canonical(&old)), canonical(&old));
     }
+}
+
+#[test]
+fn a_great_upgrade_is_compared_in_one_pass() {
+    let packages = |version: &str| {
+        let list: Vec<Value> = (0..5_000).map(|n| json!({"name": format!("p{n}"), "version": version})).collect();
+        json!({"fleet": {"packages": {"list": list}}})
+    };
+    let found = delta(&packages("1"), &packages("2"));
+    assert_eq!(found.len(), 5_000);
+    assert!(found.iter().all(|change| change.op == Op::Changed && change.class == Class::Software));
 }

@@ -3,6 +3,9 @@
 //! The grammar and its odd corners are those observed with the original library, as stored rules depend on them: binary
 //! operators bind, from loose to tight, `..`, `.`, `|`, `where`; a bracket applies to everything before it; `[*]` and
 //! slices treat an object or scalar as a list of one; fields never look into lists.
+//!
+//! Known differences, all where the original ends the run or answers with an artefact of its own: an index finds nothing
+//! in a text or object, and the document has no parent.
 
 mod find;
 mod lex;
@@ -29,7 +32,7 @@ enum Expression {
     This,
     /// `` `parent` ``
     Parent,
-    /// `a`, `a,b`, `*`: `*` anywhere in the list means every field.
+    /// `a`, `a,b`, `*`: a name `*` means every field.
     Fields(Vec<String>),
     /// `[0]`, `[-1]`
     Index(i64),
@@ -154,14 +157,16 @@ impl Parser {
         Ok(Expression::Root)
     }
 
+    /// Names with commas between them. A star stands alone.
     fn fields(&mut self) -> Result<Expression, String> {
+        if self.peek() == Some(&Token::Star) {
+            self.next += 1;
+            return Ok(Expression::Fields(vec!["*".to_owned()]));
+        }
         let mut names = Vec::new();
         loop {
-            match self.peek() {
-                Some(Token::Field(name)) => names.push(name.clone()),
-                Some(Token::Star) => names.push("*".to_owned()),
-                _ => return Err(self.unexpected()),
-            }
+            let Some(Token::Field(name)) = self.peek() else { return Err(self.unexpected()) };
+            names.push(name.clone());
             self.next += 1;
             if self.peek() != Some(&Token::Comma) {
                 return Ok(Expression::Fields(names));
@@ -173,11 +178,11 @@ impl Parser {
     fn bracket(&mut self) -> Result<Expression, String> {
         self.expect(&Token::Open)?;
         let inner = match self.peek() {
-            Some(Token::Star) if matches!(self.tokens.get(self.next + 1), Some((_, Token::Close))) => {
+            Some(Token::Star) => {
                 self.next += 1;
                 Expression::Slice(None, None)
             }
-            Some(Token::Field(_) | Token::Star) => self.fields()?,
+            Some(Token::Field(_)) => self.fields()?,
             Some(Token::Number(_) | Token::Colon) => self.index_or_slice()?,
             _ => return Err(self.unexpected()),
         };

@@ -97,7 +97,7 @@ impl Spec {
     fn float(&self, float: f64, type_name: &str) -> Result<String, String> {
         let magnitude = float.abs();
         let shown = match (self.kind, self.precision) {
-            (None, None) => python::float_repr(magnitude),
+            (None, None) => self.shortest(magnitude),
             (None, Some(precision)) => general(magnitude, precision, self.alternate, true),
             (Some('f'), precision) => fixed(magnitude, precision.unwrap_or(6), self.alternate),
             (Some('%'), precision) => fixed(magnitude * 100.0, precision.unwrap_or(6), self.alternate) + "%",
@@ -108,6 +108,12 @@ impl Spec {
         let whole = shown.find(|c: char| !c.is_ascii_digit()).unwrap_or(shown.len());
         let (digits, rest) = shown.split_at(whole);
         Ok(self.signed(float.is_sign_negative(), "", digits, rest))
+    }
+
+    /// The form without type and precision; `#` wants a point even where an exponent makes one needless.
+    fn shortest(&self, magnitude: f64) -> String {
+        let shown = python::float_repr(magnitude);
+        if self.alternate && !shown.contains('.') { shown.replacen('e', ".e", 1) } else { shown }
     }
 
     /// Sign, grouping and padding of a number whose digits before the point are `digits`.
@@ -180,7 +186,7 @@ fn grouped(digits: &str, room: usize) -> String {
 }
 
 fn fixed(magnitude: f64, precision: usize, alternate: bool) -> String {
-    let point = if alternate && precision == 0 { "." } else { "" };
+    let point = if alternate && precision == 0 && magnitude.is_finite() { "." } else { "" };
     format!("{magnitude:.precision$}{point}")
 }
 

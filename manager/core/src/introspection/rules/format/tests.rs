@@ -18,6 +18,8 @@ fn format(text: &str) -> Result<Value, String> {
 #[test]
 fn as_python_formats() {
     let table = [
+        ("{data[g]:#}", Some("1.e+20")),
+        ("{data[f]:#}", Some("3.15926")),
         ("{data[cpus]}", Some("64")),
         ("{data[cpus]:05d}", Some("00064")),
         ("{{{data[cpus]}}}", Some("{64}")),

@@ -114,6 +114,9 @@ fn what_the_original_cannot_parse_is_refused() {
         "a[-]",
         "é",
         "a[99999999999999999999]",
+        "b,*",
+        "*,b",
+        "a[b,*]",
     ];
     for path in bad {
         assert!(Path::parse(path).is_err(), "{path}");

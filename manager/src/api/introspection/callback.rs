@@ -1,0 +1,155 @@
+//! Data from outside our agents: `POST /v1/continue` (spec/introspection.md §1.7.8).
+//!
+//! Off by default. Whoever may send is decided by a client certificate or by the network they send from; whose data they
+//! are, by the addresses in them. The answer comes when the run is over, as the senders expect.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hostler_common::error::Class;
+use hostler_common::id::HostId;
+use hostler_core::introspection::Introspection;
+use hostler_core::introspection::command::Command;
+use hostler_core::introspection::decide::NOT_AWAITED;
+use hostler_core::introspection::lookup::{Attributes, LookupError};
+use hostler_core::introspection::node::Node;
+use hostler_core::introspection::process::{Mode, process};
+use hostler_core::introspection::state::State;
+use hostler_core::machine::{Input, Machine as _};
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::error::Failure;
+use super::links::source;
+use super::replay::{self, Done, Entrance};
+use super::transport::Call;
+use super::{Dialect, body};
+use crate::engine::IntrospectionDomain;
+use crate::store;
+use crate::store::lookup::lookup_candidates;
+use crate::store::machine::machine_find;
+
+/// How much longer than the processing itself its end is awaited.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long to wait at the most before the store is asked again: another manager may do the work.
+const POLL: Duration = Duration::from_secs(1);
+
+/// `POST /v1/continue`.
+pub(super) async fn post(call: &Call<'_>, body: Body) -> Result<Response<Body>, Failure> {
+    if !call.dialect.api.config.introspection.callback_enabled {
+        return Err(Failure::new(StatusCode::FORBIDDEN, "The ramdisk callback endpoint is disabled"));
+    }
+    if !is_admitted(call) {
+        return Err(Failure::denied());
+    }
+    let _room = call.dialect.large_bodies.acquire().await;
+    let body = body::read(body, body::DOCUMENT_MAX).await?;
+    let ticket = match replay::enter(call, &body).await? {
+        Entrance::Again(done) => return Ok(done.into_response()),
+        Entrance::New(ticket) => ticket,
+    };
+    let host = take(call.dialect, body).await?;
+    replay::remember(call, ticket, Done::Node(host)).await;
+    Ok(Done::Node(host).into_response())
+}
+
+fn is_admitted(call: &Call<'_>) -> bool {
+    call.peer.certified
+        || source(&call.dialect.api.config, &call.parts.headers, &call.peer)
+            .is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
+}
+
+/// Finds the host of a document, gives it to the host's machine and waits until the run is over.
+async fn take(dialect: &Dialect, body: Bytes) -> Result<HostId, Failure> {
+    let data = body::object(body).await?;
+    let attributes = data.as_object().map(Attributes::of).unwrap_or_default();
+    let host = match look_up(dialect, &attributes).await? {
+        Ok(host) => host,
+        Err(error) => return Err(unmatched(dialect, &data, &error)),
+    };
+    let first = machine(dialect, host).await?;
+    if first.state == State::Processing {
+        let end = wait(dialect, host, |machine| machine.run != first.run || machine.state.is_terminal()).await?;
+        return Err(already_finished(&end));
+    }
+    wait(dialect, host, |machine| machine.state != State::Starting).await?;
+    let command = Input::Command(Command::Callback { data: data.clone() });
+    let committed =
+        match dialect.api.engine.input::<IntrospectionDomain>(&host.to_string(), command, Some("callback")).await {
+            Err(store::Error::Refused(Class::Invalid, text)) if text == NOT_AWAITED => {
+                return Err(unmatched(dialect, &data, &attributes.unknown()));
+            }
+            other => other?,
+        };
+    let run = committed.machine.run;
+    let end = wait(dialect, host, |machine| machine.run != run || machine.state.is_terminal()).await?;
+    match end.state {
+        State::Finished if end.run == run => Ok(host),
+        State::Error if end.run == run => Err(Failure::invalid(end.error.unwrap_or_default())),
+        _ => Err(already_finished(&end)),
+    }
+}
+
+/// The host whose stored addresses match best.
+async fn look_up(dialect: &Dialect, attributes: &Attributes) -> Result<Result<HostId, LookupError>, Failure> {
+    let all = dialect.api.config.introspection.permit_active_introspection;
+    let mut connection = dialect.api.engine.store.read().await?;
+    let candidates = lookup_candidates(&mut connection, &attributes.addresses(), all).await?;
+    let known = candidates.into_iter().filter_map(|candidate| {
+        let node: Node = serde_json::from_str(&candidate.node).ok()?;
+        let document: Option<Value> = candidate.document.and_then(|text| serde_json::from_str(&text).ok());
+        Some((candidate.host, Attributes::known(&node, document.as_ref())))
+    });
+    Ok(attributes.choose(known))
+}
+
+/// The refusal of a document that belongs to no host: what the hooks find wrong with it, then the failed lookup.
+fn unmatched(dialect: &Dialect, data: &Value, error: &LookupError) -> Failure {
+    let settings = &dialect.api.config.introspection.processing;
+    let nobody = Node::new(HostId(uuid::Uuid::nil()), "");
+    let heading = Mode::First.heading();
+    // Only failures before the lookup count; those of later hooks need the host.
+    let text = match process(data, &nobody, &[], settings, Mode::First).outcome {
+        Err(failure) if failure.message.starts_with(heading) => failure.message,
+        _ => heading.to_owned(),
+    };
+    Failure::invalid(format!("{text}\n{error}"))
+}
+
+fn already_finished(machine: &Introspection) -> Failure {
+    let error = machine.error.as_deref().unwrap_or("None");
+    Failure::invalid(format!("Node processing already finished with error: {error}"))
+}
+
+async fn machine(dialect: &Dialect, host: HostId) -> Result<Introspection, Failure> {
+    let mut connection = dialect.api.engine.store.read().await?;
+    let record = machine_find::<Introspection>(&mut connection, Introspection::KIND, &host.to_string()).await?;
+    record.map(|record| record.machine).ok_or_else(|| Failure::never_introspected(host))
+}
+
+/// Waits until the host's machine is as wanted. Every state has a deadline, so this ends; if it does not, something is
+/// wrong with the manager, and the sender may try again.
+async fn wait(
+    dialect: &Dialect,
+    host: HostId,
+    wanted: impl Fn(&Introspection) -> bool,
+) -> Result<Introspection, Failure> {
+    let engine = &dialect.api.engine;
+    let limit = engine.turn(None).settings.introspection.processing_deadline + GRACE;
+    let waiting = async {
+        let mut changes = engine.wake.watch();
+        loop {
+            changes.mark_unchanged();
+            let machine = machine(dialect, host).await?;
+            if wanted(&machine) {
+                return Ok(machine);
+            }
+            // An error means that nobody commits any more; then the time is what remains to wait for.
+            let _woken = tokio::time::timeout(POLL, changes.changed()).await;
+        }
+    };
+    let waited = tokio::time::timeout(limit, waiting).await;
+    waited.unwrap_or_else(|_| Err(Failure::unavailable("The processing takes too long, please, retry later")))
+}

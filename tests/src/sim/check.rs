@@ -1,0 +1,65 @@
+//! The invariants of design §10 that a simulation can see.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use hostler_common::id::HostId;
+use hostler_core::introspection::Introspection;
+use hostler_core::machine::Machine as _;
+use hostler_manager::store::{Store, job, machine, task};
+
+use super::agent::Agent;
+
+/// What must hold at every instant.
+///
+/// # Errors
+/// What does not hold.
+pub async fn always(store: &Store, agents: &[Agent], accepted: &BTreeMap<HostId, u64>) -> anyhow::Result<()> {
+    let mut connection = store.read().await?;
+    for agent in agents {
+        for (job, times) in &agent.started {
+            ensure!(*times <= 1, "invariant 1: job {job} was started {times} times");
+        }
+        ensure!(agent.journal_len() <= 1400, "invariant 10: a journal has {} entries", agent.journal_len());
+        let subject = agent.host.to_string();
+        let record = machine::machine_find::<Introspection>(&mut connection, Introspection::KIND, &subject).await?;
+        let run = record.as_ref().map_or(0, |record| record.machine.run);
+        let promised = accepted.get(&agent.host).copied().unwrap_or(0);
+        ensure!(run >= promised, "invariant 2: run {promised} of {subject} was acknowledged and is lost (run {run})");
+        let Some(record) = record else { continue };
+        if !record.machine.state.is_terminal() {
+            let timers = machine::timer_next(&mut connection, 1000).await?;
+            let waits = timers.iter().any(|timer| timer.machine == record.id && timer.name == "deadline");
+            ensure!(waits, "invariant 3: {subject} is {} and waits until no time", record.machine.state);
+        }
+    }
+    Ok(())
+}
+
+/// What must hold when everything is healed and enough time has passed.
+///
+/// # Errors
+/// What does not hold.
+pub async fn settled(store: &Store, agents: &[Agent]) -> anyhow::Result<()> {
+    let mut connection = store.read().await?;
+    for agent in agents {
+        let subject = agent.host.to_string();
+        ensure!(agent.settled(), "invariant 4: the agent of {subject} has something left: {agent:#?}");
+        let open = job::job_open(&mut connection, agent.host).await?;
+        ensure!(open.is_empty(), "invariant 4: {subject} has open jobs: {open:?}");
+        let record = machine::machine_find::<Introspection>(&mut connection, Introspection::KIND, &subject).await?;
+        let Some(record) = record else { continue };
+        ensure!(record.machine.state.is_terminal(), "invariant 3: {subject} is still {}", record.machine.state);
+        ensure!(record.machine.finished_at.is_some(), "{subject} is over and has no end time");
+        let id = record.task.context("a run without task")?;
+        let task = task::task_find(&mut connection, id).await?.context("a task that is lost")?;
+        ensure!(task.state.is_final(), "invariant 4: task {id} of {subject} is still {:?}", task.state);
+    }
+    let timers = machine::timer_next(&mut connection, 10).await?;
+    ensure!(timers.is_empty(), "invariant 4: timers are left: {timers:?}");
+    let open = task::task_list(&mut connection, &task::TaskFilter::default(), 10_000).await?;
+    for task in open {
+        ensure!(task.state.is_final(), "invariant 4: task {} was left {:?}", task.id, task.state);
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The manager of a simulation: the real store, engine and fleet, which can be stopped between any two transactions.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use hostler_common::time::Clock as _;
+use hostler_manager::engine::{Engine, EngineSettings};
+use hostler_manager::fleet::ca::Ca;
+use hostler_manager::fleet::{Fleet, Settings};
+use hostler_manager::store::{Error, Gate, Options, Result, Store, host};
+
+use super::clock::{SimClock, SimSeeds};
+
+/// Lets so many transactions pass and none after them: what a crash looks like from inside.
+#[derive(Debug)]
+pub struct Fuse(AtomicI64);
+
+impl Fuse {
+    /// A fuse that does not burn.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
+
+    /// Lets `transactions` more pass.
+    pub fn light(&self, transactions: i64) {
+        self.0.store(transactions, Ordering::SeqCst);
+    }
+
+    /// Whether it has burnt down.
+    #[must_use]
+    pub fn burnt(&self) -> bool {
+        self.0.load(Ordering::SeqCst) <= 0
+    }
+}
+
+impl Gate for Fuse {
+    fn pass(&self) -> Result<()> {
+        if self.0.fetch_sub(1, Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        self.0.store(0, Ordering::SeqCst);
+        Err(Error::Unavailable("the simulated manager is dead".into()))
+    }
+}
+
+/// A running manager.
+pub struct Manager {
+    /// Its engine.
+    pub engine: Engine,
+    /// Its fleet.
+    pub fleet: Fleet,
+    /// What kills it.
+    pub fuse: Arc<Fuse>,
+}
+
+impl Manager {
+    /// Starts a manager on what the one before left in `dir`.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub async fn start(dir: &Path, clock: &Arc<SimClock>, seeds: &Arc<SimSeeds>) -> anyhow::Result<Self> {
+        let fuse = Arc::new(Fuse::new());
+        let gate = Arc::clone(&fuse);
+        let store = Store::open(&Options::Sqlite(dir.join("manager.db"))).await?.gated(gate);
+        store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
+        let settings = EngineSettings { inventories_kept: 5, ..EngineSettings::default() };
+        let engine = Engine::new(store, Arc::clone(clock) as _, Arc::clone(seeds) as _, settings);
+        let ca = Arc::new(Ca::open(dir, clock.now())?);
+        let settings = Settings {
+            heartbeat: Duration::from_secs(15),
+            certificate_life: Duration::from_secs(86_400 * 365),
+            max_clock_skew: Duration::from_secs(3600),
+            max_connections: 100,
+        };
+        let fleet = Fleet::new(engine.clone(), ca, settings);
+        Ok(Self { engine, fleet, fuse })
+    }
+}

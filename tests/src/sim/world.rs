@@ -1,0 +1,391 @@
+//! One schedule: random things happen, then everything heals, then nothing may be left.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use hostler_common::error::Class;
+use hostler_common::id::HostId;
+use hostler_common::job::{JobState, JobUpdate};
+use hostler_common::time::Clock as _;
+use hostler_core::introspection::command::Command;
+use hostler_core::machine::Input;
+use hostler_manager::engine::IntrospectionDomain;
+use hostler_manager::fleet::accept::HostCertificate;
+use hostler_manager::fleet::desk::{Hello, Order, Session};
+use hostler_manager::store::host::Greeting;
+use hostler_manager::store::{Error, host, job, join_token};
+use uuid::Uuid;
+
+use super::agent::Agent;
+use super::clock::{SimClock, SimSeeds};
+use super::manager::Manager;
+use super::{Random, check};
+
+/// How many hosts a schedule has.
+const HOSTS: usize = 3;
+
+/// How many random things happen.
+const STEPS: usize = 120;
+
+/// What happened in a schedule: a simulation in which nothing happens proves nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Starts that were accepted.
+    pub starts: u32,
+    /// Runs that finished.
+    pub finished: u32,
+    /// Crashes of the manager.
+    pub manager_crashes: u32,
+    /// Crashes of agents.
+    pub agent_crashes: u32,
+    /// Links that broke.
+    pub breaks: u32,
+    /// Frames that came twice.
+    pub duplicates: u32,
+    /// Updates that named the job of another host.
+    pub forgeries: u32,
+}
+
+/// Both directions of a link.
+#[derive(Default)]
+struct Link {
+    session: Option<Session>,
+    down: VecDeque<Order>,
+    up: VecDeque<JobUpdate>,
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    clock: Arc<SimClock>,
+    seeds: Arc<SimSeeds>,
+    random: Random,
+    manager: Manager,
+    agents: Vec<Agent>,
+    links: Vec<Link>,
+    /// Everything that each agent was ever told.
+    said: Vec<Vec<Order>>,
+    accepted: BTreeMap<HostId, u64>,
+    summary: Summary,
+}
+
+/// Runs the schedule of `seed`.
+///
+/// # Errors
+/// The invariant that was broken, and where.
+pub async fn run_schedule(seed: u64) -> anyhow::Result<Summary> {
+    let mut world = World::new(seed).await?;
+    for step in 0..STEPS {
+        world.act().await.with_context(|| format!("seed {seed}, step {step}"))?;
+    }
+    world.heal().await.with_context(|| format!("seed {seed}, healing"))?;
+    Ok(world.summary)
+}
+
+impl World {
+    async fn new(seed: u64) -> anyhow::Result<Self> {
+        // Memory-backed where there is such a folder: the order of writes is tested here, not the disk.
+        let shm = std::path::Path::new("/dev/shm");
+        let dir = if shm.is_dir() { tempfile::tempdir_in(shm)? } else { tempfile::tempdir()? };
+        let (clock, seeds) = (Arc::new(SimClock::default()), Arc::new(SimSeeds::new(seed ^ 0x5eed)));
+        let manager = Manager::start(dir.path(), &clock, &seeds).await?;
+        let mut agents = Vec::new();
+        for n in 0..HOSTS {
+            let host = HostId(Uuid::from_u128(0x4000_8000_0000_0000_0000 + n as u128));
+            let now = clock.now();
+            manager
+                .engine
+                .store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        host::host_insert(tx, host, &format!("host-{n}"), &[], now).await?;
+                        let expires = now.after(Duration::from_secs(86_400 * 365));
+                        join_token::certificate_insert(tx, &host.to_string(), host, now, expires).await
+                    })
+                })
+                .await?;
+            agents.push(Agent::new(host));
+        }
+        let links = (0..HOSTS).map(|_| Link::default()).collect();
+        Ok(Self {
+            dir,
+            clock,
+            seeds,
+            random: Random::new(seed),
+            manager,
+            agents,
+            links,
+            said: vec![Vec::new(); HOSTS],
+            accepted: BTreeMap::new(),
+            summary: Summary::default(),
+        })
+    }
+
+    /// One random thing, then a look at the invariants.
+    async fn act(&mut self) -> anyhow::Result<()> {
+        let n = self.random.below(HOSTS);
+        match self.random.below(100) {
+            0..12 => self.command(n).await?,
+            12..24 => self.start_or_connect(n).await?,
+            24..40 => self.agent_step(n).await?,
+            40..54 => self.carry_up(n).await?,
+            54..68 => self.carry_down(n).await?,
+            68..76 => {
+                let (pick, fails) = (self.random.below(8), self.random.chance(15));
+                self.agents[n].end_program(pick, fails);
+            }
+            76..86 => self.timers().await?,
+            86..89 => self.break_link(n).await?,
+            89..92 => self.crash_agent(n).await?,
+            92..95 => self.manager.fuse.light(i64::try_from(self.random.below(4)).unwrap_or(0)),
+            95..97 => self.crash_manager().await?,
+            97..98 => self.forge(n).await?,
+            _ => self.clock.advance(Duration::from_secs(self.random.below(120) as u64)),
+        }
+        if self.manager.fuse.burnt() && self.random.chance(50) {
+            self.crash_manager().await?;
+        }
+        check::always(&self.manager.engine.store, &self.agents, &self.accepted).await
+    }
+
+    /// What a REST client asks. A refusal is an answer; only what is promised counts.
+    async fn command(&mut self, n: usize) -> anyhow::Result<()> {
+        let host = self.agents[n].host;
+        let command = match self.random.below(10) {
+            0..6 => Command::Start { manage_boot: None, sections: Vec::new() },
+            6..8 => Command::Abort,
+            _ => Command::Reapply { data: None },
+        };
+        let starts = matches!(command, Command::Start { .. });
+        let input = Input::Command(command);
+        match self.manager.engine.input::<IntrospectionDomain>(&host.to_string(), input, Some("sim")).await {
+            Ok(committed) => {
+                self.accepted.insert(host, committed.machine.run);
+                self.summary.starts += u32::from(starts);
+                Ok(())
+            }
+            Err(Error::Refused(Class::Invalid | Class::Conflict | Class::NotFound, _) | Error::Unavailable(_)) => {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn start_or_connect(&mut self, n: usize) -> anyhow::Result<()> {
+        if !self.agents[n].alive() {
+            self.agents[n].start();
+            return Ok(());
+        }
+        if self.links[n].session.is_none() {
+            self.connect(n).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self, n: usize) -> anyhow::Result<()> {
+        let host = self.agents[n].host;
+        let Some(journal) = self.agents[n].connect() else { return Ok(()) };
+        let who = HostCertificate { host, serial: host.to_string() };
+        let greeting = Greeting { version: "1".into(), boot_id: "b".into(), address: "192.0.2.1".into() };
+        let hello = Hello { greeting, clock: self.clock.now(), journal };
+        match self.manager.fleet.hello(&who, hello).await {
+            Ok(session) => {
+                self.links[n] = Link { session: Some(session), ..Link::default() };
+                Ok(())
+            }
+            Err(Error::Unavailable(_)) => {
+                self.agents[n].disconnect();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The agent carries out some of its effects, and may die between any two.
+    async fn agent_step(&mut self, n: usize) -> anyhow::Result<()> {
+        for _ in 0..=self.random.below(4) {
+            if self.agents[n].step() && self.random.chance(4) {
+                return self.crash_agent(n).await;
+            }
+        }
+        if self.links[n].session.is_some() {
+            let sent: Vec<JobUpdate> = self.agents[n].outgoing.drain(..).collect();
+            for update in sent {
+                if self.random.chance(10) {
+                    self.summary.duplicates += 1;
+                    self.links[n].up.push_back(update.clone());
+                }
+                self.links[n].up.push_back(update);
+            }
+        }
+        Ok(())
+    }
+
+    /// The manager takes a frame of an agent.
+    async fn carry_up(&mut self, n: usize) -> anyhow::Result<()> {
+        let link = &mut self.links[n];
+        let (Some(session), Some(update)) = (&link.session, link.up.pop_front()) else { return Ok(()) };
+        match self.manager.fleet.update(session, update).await {
+            Ok(answer) => {
+                link.down.extend(answer);
+                Ok(())
+            }
+            Err(Error::Unavailable(_)) => self.break_link(n).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The manager says what there is to say, and an agent takes one frame.
+    async fn carry_down(&mut self, n: usize) -> anyhow::Result<()> {
+        let link = &mut self.links[n];
+        let Some(session) = &mut link.session else { return Ok(()) };
+        match self.manager.fleet.outbox(session).await {
+            Ok(orders) => link.down.extend(orders),
+            Err(Error::Unavailable(_)) => return self.break_link(n).await,
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(order) = link.down.pop_front() {
+            self.said[n].push(order.clone());
+            self.agents[n].take(order);
+        }
+        // Something that was said before, on this link or on an older one, comes once more.
+        if !self.said[n].is_empty() && self.random.chance(10) {
+            self.summary.duplicates += 1;
+            let again = self.random.below(self.said[n].len());
+            self.agents[n].take(self.said[n][again].clone());
+        }
+        Ok(())
+    }
+
+    async fn timers(&mut self) -> anyhow::Result<()> {
+        match self.manager.engine.run_due().await {
+            Ok(_) | Err(Error::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn break_link(&mut self, n: usize) -> anyhow::Result<()> {
+        self.agents[n].disconnect();
+        let link = std::mem::take(&mut self.links[n]);
+        let Some(session) = link.session else { return Ok(()) };
+        self.summary.breaks += 1;
+        match self.manager.fleet.goodbye(&session, self.clock.now()).await {
+            Ok(()) | Err(Error::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn crash_agent(&mut self, n: usize) -> anyhow::Result<()> {
+        self.summary.agent_crashes += 1;
+        if self.random.chance(30) {
+            self.agents[n].power_loss();
+        } else {
+            self.agents[n].crash();
+        }
+        self.break_link(n).await
+    }
+
+    async fn crash_manager(&mut self) -> anyhow::Result<()> {
+        self.summary.manager_crashes += 1;
+        for n in 0..HOSTS {
+            self.agents[n].disconnect();
+            self.links[n] = Link::default();
+        }
+        self.manager = Manager::start(self.dir.path(), &self.clock, &self.seeds).await?;
+        Ok(())
+    }
+
+    /// An agent speaks of a job of another host: it is refused, and the job does not move.
+    async fn forge(&mut self, n: usize) -> anyhow::Result<()> {
+        let victim = self.agents[(n + 1) % HOSTS].host;
+        let Some(session) = &self.links[n].session else { return Ok(()) };
+        let store = &self.manager.engine.store;
+        let Some(target) = job::job_open(&mut *store.read().await?, victim).await?.into_iter().next() else {
+            return Ok(());
+        };
+        let update = JobUpdate { job: target.spec.id, state: JobState::Failed, outcome: Some(Default::default()) };
+        match self.manager.fleet.update(session, update).await {
+            Err(Error::Refused(Class::Denied, _)) => self.summary.forgeries += 1,
+            Err(Error::Unavailable(_)) => return Ok(()),
+            other => bail!("invariant 7: a forged update was answered with {other:?}"),
+        }
+        let after = job::job_find(&mut *store.read().await?, target.spec.id).await?.context("the job is gone")?;
+        ensure!(after.state == target.state, "invariant 7: a forged update moved a job");
+        Ok(())
+    }
+
+    /// Everything works again and enough time passes: nothing may be left.
+    async fn heal(&mut self) -> anyhow::Result<()> {
+        self.crash_manager().await?;
+        for _ in 0..400 {
+            for n in 0..HOSTS {
+                self.start_or_connect(n).await?;
+                while self.agents[n].step() {}
+                let sent: Vec<JobUpdate> = self.agents[n].outgoing.drain(..).collect();
+                if self.links[n].session.is_some() {
+                    self.links[n].up.extend(sent);
+                }
+                while !self.links[n].up.is_empty() {
+                    self.carry_up(n).await?;
+                }
+                self.carry_down(n).await?;
+                while !self.links[n].down.is_empty() {
+                    self.carry_down(n).await?;
+                }
+                self.agents[n].end_program(0, false);
+            }
+            let next = self.manager.engine.run_due().await?;
+            let busy = self.agents.iter().any(|agent| !agent.settled());
+            match next {
+                None if !busy => break,
+                // Time passes only when nobody has anything to do: a deadline must not be what ends a healthy run.
+                Some(at) if !busy && !self.jobs_open().await? => self.clock.reach(at),
+                _ => {}
+            }
+        }
+        check::always(&self.manager.engine.store, &self.agents, &self.accepted).await?;
+        check::settled(&self.manager.engine.store, &self.agents).await?;
+        self.finishes().await
+    }
+
+    async fn jobs_open(&self) -> anyhow::Result<bool> {
+        let mut connection = self.manager.engine.store.read().await?;
+        for agent in &self.agents {
+            if !job::job_open(&mut connection, agent.host).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A healed fleet works: a fresh start of every host finishes.
+    async fn finishes(&mut self) -> anyhow::Result<()> {
+        self.clock.advance(Duration::from_secs(3600));
+        for n in 0..HOSTS {
+            let subject = self.agents[n].host.to_string();
+            let start = Input::Command(Command::Start { manage_boot: None, sections: Vec::new() });
+            self.manager.engine.input::<IntrospectionDomain>(&subject, start, Some("sim")).await?;
+            self.manager.engine.run_due().await?;
+            for _ in 0..20 {
+                self.carry_down(n).await?;
+                while self.agents[n].step() {}
+                self.agents[n].end_program(0, false);
+                while self.agents[n].step() {}
+                let sent: Vec<JobUpdate> = self.agents[n].outgoing.drain(..).collect();
+                self.links[n].up.extend(sent);
+                while !self.links[n].up.is_empty() {
+                    self.carry_up(n).await?;
+                }
+                self.manager.engine.run_due().await?;
+            }
+            let mut connection = self.manager.engine.store.read().await?;
+            let id = self.agents[n].host;
+            let status = hostler_manager::store::introspection::status_find(&mut connection, id).await?;
+            let status = status.context("a started run has no record")?;
+            ensure!(status.state.name() == "finished", "a run of the healed fleet ended as {status:?}");
+            self.summary.finished += 1;
+        }
+        check::settled(&self.manager.engine.store, &self.agents).await
+    }
+}

@@ -1,0 +1,70 @@
+//! The simulation layer: random fault schedules over a whole fleet; design §10, invariants 1, 2, 3, 4, 7 and 10.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hostler_tests::sim::{Summary, run_schedule};
+
+/// How many schedules run; more by `HOSTLER_SIM_SCHEDULES`.
+const SCHEDULES: u64 = 500;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn run(seed: u64) -> anyhow::Result<Summary> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run_schedule(seed))
+}
+
+#[test]
+fn random_fault_schedules_break_no_invariant() {
+    if let Some(seed) = setting("HOSTLER_SIM_SEED") {
+        println!("seed {seed}: {:?}", run(seed).unwrap());
+        return;
+    }
+    let base = setting("HOSTLER_SIM_BASE").unwrap_or(1);
+    let count = setting("HOSTLER_SIM_SCHEDULES").unwrap_or(SCHEDULES);
+    println!("seeds {base} to {}", base + count - 1);
+    let (next, failures, total) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new(Summary::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::SeqCst);
+                    if index >= count {
+                        return;
+                    }
+                    match run(base + index) {
+                        Ok(summary) => add(&mut total.lock().unwrap(), summary),
+                        Err(error) => failures.lock().unwrap().push(format!("{error:#}")),
+                    }
+                }
+            });
+        }
+    });
+    let total = total.into_inner().unwrap();
+    println!("{count} schedules: {total:?}");
+    let failures = failures.into_inner().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} schedules failed; replay one with HOSTLER_SIM_SEED=N:\n{}",
+        failures.len(),
+        failures.iter().take(5).cloned().collect::<Vec<_>>().join("\n")
+    );
+    // A simulation in which nothing goes wrong, or nothing gets done, shows nothing.
+    let count = u32::try_from(count).unwrap();
+    assert!(total.starts > count * 3 && total.finished == count * 3, "{total:?}");
+    assert!(total.manager_crashes > count && total.agent_crashes > count && total.breaks > count, "{total:?}");
+    assert!(total.duplicates > count && total.forgeries > count / 10, "{total:?}");
+}
+
+fn add(total: &mut Summary, one: Summary) {
+    total.starts += one.starts;
+    total.finished += one.finished;
+    total.manager_crashes += one.manager_crashes;
+    total.agent_crashes += one.agent_crashes;
+    total.breaks += one.breaks;
+    total.duplicates += one.duplicates;
+    total.forgeries += one.forgeries;
+}
