@@ -9,7 +9,7 @@ use hostler_common::id::HostId;
 use hostler_common::job::{Captured, JobState, JobUpdate, Outcome};
 use hostler_common::time::{Clock, Timestamp};
 use hostler_manager::api::Api;
-use hostler_manager::api::server::{Limits, Peer, Service, router};
+use hostler_manager::api::server::{Limits, Service, router};
 use hostler_manager::assemble::{engine_settings, fleet_settings, store_options};
 use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, OsSeeds};
@@ -98,7 +98,7 @@ impl App {
         let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), engine_settings(&config));
         let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
         let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-        let identity = Identity::new(engine.clone(), &config).await.unwrap();
+        let identity = Identity::new(engine.clone(), &config.auth);
         let api = Api { engine, identity, fleet, config: Arc::new(config) };
         let stop = CancellationToken::new();
         let service = Service::new(router::router(api.clone(), stop.clone()), limits);
@@ -107,7 +107,7 @@ impl App {
 
     /// Sends any request from that address.
     pub async fn send(&self, request: Request<Body>, from: &str) -> Answer {
-        let peer = Peer::plain(from.parse::<SocketAddr>().unwrap());
+        let peer = from.parse::<SocketAddr>().unwrap();
         let (parts, body) = self.service.call(peer, request).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();

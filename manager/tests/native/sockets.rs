@@ -8,7 +8,8 @@ use axum::body::Body;
 use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
-use hostler_manager::api::server::{Limits, Peer, Service, serve_connections, tls};
+use hostler_manager::api::auth::Peer;
+use hostler_manager::api::server::{Limits, Service, serve_connections, tls};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -70,7 +71,8 @@ fn short(head: Duration) -> Limits {
 }
 
 fn hello() -> Router {
-    Router::new().route("/hello", get(|Extension(peer): Extension<Peer>| async move { peer.address.ip().to_string() }))
+    Router::new()
+        .route("/hello", get(|Extension(peer): Extension<Peer>| async move { peer.address.unwrap().ip().to_string() }))
 }
 
 const ASK: &[u8] = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
