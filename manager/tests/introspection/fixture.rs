@@ -12,10 +12,13 @@ use hostler_common::id::HostId;
 use hostler_common::job::{Captured, JobSpec, JobState, JobUpdate, Outcome};
 use hostler_common::time::{Clock, Timestamp};
 use hostler_core::introspection::command::Settings;
-use hostler_manager::api::auth::Peer;
+use hostler_manager::api::peer::Peer;
 use hostler_manager::api::{Api, introspection};
+use hostler_manager::assemble::fleet_settings;
 use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, EngineSettings, OsSeeds, Retention};
+use hostler_manager::fleet::Fleet;
+use hostler_manager::fleet::ca::Ca;
 use hostler_manager::identity::Identity;
 use hostler_manager::store::{Options, Store, host, job};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -124,7 +127,9 @@ impl World {
         };
         let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), settings);
         let identity = Identity::new(engine.clone(), &config.auth);
-        let api = Api { engine, identity, config: Arc::new(config) };
+        let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
+        let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
+        let api = Api { engine, identity, fleet, config: Arc::new(config) };
         let router = introspection::routes(api.clone());
         Self { api, clock, router, _dir: dir }
     }

@@ -56,11 +56,8 @@ pub(super) async fn post(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
 
 fn is_admitted(call: &Call<'_>) -> bool {
     let proxies = &call.dialect.api.config.listen.trusted_proxies;
-    call.peer.certificate.is_some()
-        || call
-            .peer
-            .source(&call.parts.headers, proxies)
-            .is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
+    let address = call.peer.source(&call.parts.headers, proxies);
+    address.is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
 }
 
 /// Finds the host of a document, gives it to the host's machine and waits until the run is over.
