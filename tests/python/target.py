@@ -5,30 +5,31 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 
-import requests
-from keystoneauth1 import adapter, http_basic, noauth, session, token_endpoint
+from keystoneauth1 import http_basic, noauth, session, token_endpoint
 from keystoneauth1.identity import v3
 
 from checks import need
 
-SERVICE_TYPE = "baremetal-introspection"
 # Longer than any introspection of a connected host takes on a busy machine.
 DEADLINE_SECONDS = 60
 # The original instead of Hostler: it differs where Hostler departs from it on purpose.
 REFERENCE = os.environ.get("HOSTLER_REFERENCE") == "1"
 
 
-class Recorder(requests.Session):
-    """A transport that remembers (method, path with query, status, request headers, request body) of everything sent through it."""
+def record(from_session):
+    """Makes a keystoneauth session note (method, path with query, status, request) of every answer in the list that is returned.
 
-    def __init__(self):
-        super().__init__()
-        self.log = []
+    The paths are those below the mount of the service, which is the root or, by the catalogue, `/introspection`.
+    """
+    log = []
 
-    def send(self, request, **named):
-        answer = super().send(request, **named)
-        self.log.append((request.method, request.path_url, answer.status_code, dict(request.headers), request.body))
-        return answer
+    def note(answer, *_, **__):
+        path = answer.request.path_url
+        below = path.removeprefix("/introspection") if path.startswith("/introspection/v1") else path
+        log.append((answer.request.method, below, answer.status_code, answer.request))
+
+    from_session.session.hooks["response"].append(note)
+    return log
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,8 @@ class Mode:
         return noauth.NoAuth(endpoint=self.url)
 
     def session(self):
-        """A keystoneauth session logged in this way; its `.session.log` tells what was sent."""
-        return session.Session(auth=self.auth, session=Recorder())
-
-    def http(self):
-        """The introspection API without a client library in between: relative URLs such as `/v1/rules`, no exception on an error status."""
-        return adapter.Adapter(
-            self.session(), service_type=SERVICE_TYPE, endpoint_override=self.url, raise_exc=False, connect_retries=0, status_code_retries=0
-        )
+        """A keystoneauth session logged in this way."""
+        return session.Session(auth=self.auth)
 
 
 def domain():
