@@ -7,6 +7,7 @@ The home folder is a new one of this program's, and the working folder too: wher
 """
 
 import atexit
+import importlib.metadata
 import json
 import os
 import shutil
@@ -24,12 +25,13 @@ os.chdir(HOME)
 
 from openstackclient import shell  # noqa: E402
 
-# Plug-ins that the shell would import when a command asks for them.
-import ironic_inspector_client.shell  # noqa: E402, F401
-import openstack.connection  # noqa: E402, F401
-import openstackclient.identity.client  # noqa: E402, F401
-
 from checks import check, contains, equal, fail  # noqa: E402
+
+# The modules of all commands, which every single one imports to know their names.
+for group in importlib.metadata.entry_points().groups:
+    if group.startswith("openstack."):
+        for entry_point in importlib.metadata.entry_points(group=group):
+            entry_point.load()
 
 # The whole environment of a command line, besides what a caller gives: none of the tester's own settings leak into it.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")

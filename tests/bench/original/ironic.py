@@ -33,7 +33,7 @@ NODES = {node["uuid"]: node for node in (make_node(number, name) for number, nam
 
 def document(node):
     """What the ramdisk of one node reports: two interfaces, one with a neighbour that speaks LLDP, and one disk."""
-    lldp = [[1, "04112233aabbcc"], [2, "0545746865726e6574312f31"], [127, "0080c30300640476313030"]]
+    lldp = [[1, "04112233aabbcc"], [2, "0545746865726e6574312f31"], [127, "0080c20300640476313030"]]
     interface = {"ipv6_address": None, "has_carrier": True, "vendor": "0x8086", "product": "0x1572", "client_id": None, "biosdevname": None}
     return {
         "inventory": {
