@@ -36,6 +36,9 @@ class Comparison:
             self.agreed += 1
             print(f"ok {name} ({tool})")
         else:
+            if isinstance(ours, list) and isinstance(theirs, list):
+                ours, theirs = [item for item in ours if item not in theirs], [item for item in theirs if item not in ours]
+                name += " (only here | only there)"
             self.differences.append((name, brief(ours), brief(theirs), tool))
 
     def if_known(self, name, ours, theirs, tool):
