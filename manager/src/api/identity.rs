@@ -31,8 +31,8 @@ use super::auth::challenge;
 use super::peer::Peer;
 use failure::Failure;
 
-/// All paths of the dialect, to be mounted at `/identity`. One trailing slash is tolerated everywhere. The listener puts a
-/// [`Peer`] into the extensions of each request.
+/// All paths of the dialect, to be mounted with `nest_service("/identity", …)` (a plain `nest` does not pass `/identity/`
+/// on). One trailing slash is tolerated everywhere. The listener puts a [`Peer`] into the extensions of each request.
 pub fn routes(api: Api) -> Router {
     let inner = Router::new()
         .route("/", get(discovery::versions))

@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts as _, NestedPath, Query, RawPa
 use axum::response::{IntoResponse as _, Response};
 use hostler_common::id::uuid_like;
 use hostler_core::policy::{Action, allowed, allowed_own};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -210,13 +210,11 @@ pub(super) fn paged(call: &Call, key: &str, items: Vec<Value>, last: Option<Stri
     let mut body = serde_json::Map::new();
     body.insert(key.to_owned(), Value::Array(items));
     body.insert("links".into(), links);
-    let mut response = ok(StatusCode::OK, &Value::Object(body));
-    // The SDK follows this header and not the body's links.
-    let header = next.and_then(|next| HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok());
-    if let Some(header) = header {
-        response.headers_mut().insert(header::LINK, header);
+    // The SDK follows this and not `links`, as that is an object here; of a `Link` header it dies.
+    if let Some(next) = next {
+        body.insert("next".into(), next.into());
     }
-    response
+    ok(StatusCode::OK, &Value::Object(body))
 }
 
 /// Text as it may stand in a query.

@@ -6,7 +6,7 @@ use hostler_core::policy::{Action, allowed};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Call, empty, ok, paged, user_session};
+use super::call::{Call, empty, listed, ok, paged, user_session};
 use super::failure::Failure;
 use super::fields::Fields;
 use crate::api::auth::Who;
@@ -36,9 +36,12 @@ pub(super) fn id(call: &Call) -> Result<ProjectId> {
     call.id("project", "project", ProjectId)
 }
 
-/// `GET /v3/projects`.
+/// `GET /v3/projects`. Everybody may ask for one of their own by its name, which is how clients find an id.
 pub(super) async fn list(call: Call) -> Result<Response> {
-    call.require(Action::IdentityRead).await?;
+    let who = call.who().await?;
+    if !allowed(&who.caller, Action::IdentityRead) {
+        return list_own(&call, &who).await;
+    }
     let (limit, marker) = call.page()?;
     let name = call.param("name").filter(|name| !name.is_empty()).map(str::to_owned);
     let filter = ProjectFilter { name, enabled: call.flag("enabled")?, after: marker.map(ProjectId) };
@@ -50,6 +53,15 @@ pub(super) async fn list(call: Call) -> Result<Response> {
     let last = found.last().filter(|_| found.len() == limit as usize).map(|project| project.id.to_string());
     let items = found.iter().map(|project| render(&call, project)).collect();
     Ok(paged(&call, "projects", items, last))
+}
+
+async fn list_own(call: &Call, who: &Who) -> Result<Response> {
+    let denied = || Failure::denied(Action::IdentityRead.name());
+    let name = call.param("name").ok_or_else(denied)?;
+    let user = user_session(who).and_then(|session| session.user).ok_or_else(denied)?;
+    let found = call.api.identity.projects_of(user).await?;
+    let named = found.iter().filter(|project| project.name == name && !call.elsewhere());
+    Ok(listed(call, "projects", named.map(|project| render(call, project)).collect()))
 }
 
 /// Whether the caller has a role in the project, with this token or with another.

@@ -2,12 +2,12 @@
 
 use axum::response::Response;
 use hostler_common::id::{ProjectId, UserId, uuid_like};
-use hostler_core::policy::Action;
+use hostler_core::policy::{Action, allowed_own};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use super::call::{Call, empty, listed, ok, paged};
+use super::call::{Call, empty, listed, ok, paged, user_session};
 use super::failure::Failure;
 use super::fields::Fields;
 use super::projects;
@@ -47,9 +47,13 @@ async fn find(call: &Call) -> Result<User> {
     call.api.identity.user(id).await?.ok_or_else(|| Failure::missing("user", call.part("user")))
 }
 
-/// `GET /v3/users`.
+/// `GET /v3/users`. Everybody may ask for the user of their own name, which is how clients find an id.
 pub(super) async fn list(call: Call) -> Result<Response> {
-    call.require(Action::IdentityRead).await?;
+    let who = call.who().await?;
+    let own = user_session(&who).is_some_and(|session| call.param("name") == Some(session.name.as_str()));
+    if !allowed_own(&who.caller, Action::IdentityRead, own) {
+        return Err(Failure::denied(Action::IdentityRead.name()));
+    }
     let (limit, marker) = call.page()?;
     let name = call.param("name").filter(|name| !name.is_empty()).map(str::to_owned);
     let filter = UserFilter { name, enabled: call.flag("enabled")?, after: marker.map(UserId) };
