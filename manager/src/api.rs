@@ -6,6 +6,8 @@ pub mod auth;
 pub mod identity;
 pub mod introspection;
 pub mod native;
+pub mod origin;
+pub mod peer;
 pub mod request_id;
 pub mod server;
 

@@ -3,9 +3,6 @@
 //! Identity headers that a client sends (`X-Roles`, `X-User-Id`, `X-Identity-Status` and their kind) are never read: what is
 //! not read cannot be forged. A dialect turns an [`AuthError`] into its own 401, 400 or 503 and sends [`challenge`] with 401.
 
-mod origin;
-
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -17,17 +14,10 @@ use http::header::AUTHORIZATION;
 use secrecy::SecretString;
 
 use super::Api;
+use super::origin::origin;
+use super::peer::Peer;
 use crate::config::Strategy;
 use crate::identity::{self, Session};
-
-pub use origin::origin;
-
-/// The other end of the connection of a request. The listener puts it into the request's extensions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Peer {
-    /// Its address; `None` where there is none, as in tests that have no connection.
-    pub address: Option<SocketAddr>,
-}
 
 /// Why nobody knows who calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,20 +98,25 @@ fn scheme(value: &str) -> Option<(&str, &str)> {
     Some((scheme, rest.trim())).filter(|(_, rest)| !rest.is_empty())
 }
 
-/// HTTP Basic against the password file. Static tokens count too, identity tokens do not: this strategy has its users in
-/// the file.
-async fn basic(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
-    if let Some(session) = token_of(headers)?.and_then(|token| api.identity.static_session(token)) {
-        return Ok(Who::of(Arc::new(session)));
+/// Refuses a proof that cannot be read at all; where a dialect must say so before it looks at anything else.
+///
+/// # Errors
+/// [`AuthError::Malformed`].
+pub fn check_form(api: &Api, headers: &HeaderMap) -> Result<(), AuthError> {
+    if api.config.auth.strategy == Strategy::HttpBasic {
+        basic_proof(headers)?;
     }
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Err(if token_of(headers)?.is_some() { AuthError::Invalid } else { AuthError::Missing });
-    };
+    Ok(())
+}
+
+/// Name and password of HTTP Basic; `None` where there is no such header, or a bearer token.
+fn basic_proof(headers: &HeaderMap) -> Result<Option<(String, String)>, AuthError> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let malformed = |why: &str| AuthError::Malformed(format!("Malformed Authorization header: {why}"));
     let value = value.to_str().map_err(|_| malformed("it has bytes that are not ASCII"))?;
     let (scheme, proof) = scheme(value).ok_or_else(|| malformed("expected a scheme and credentials"))?;
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthError::Invalid);
+        return Ok(None);
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(malformed("only Basic authentication is supported"));
@@ -129,13 +124,25 @@ async fn basic(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthE
     let decoded = STANDARD.decode(proof).map_err(|_| malformed("the credentials are not base64"))?;
     let decoded = String::from_utf8(decoded).map_err(|_| malformed("the credentials are not UTF-8"))?;
     let (name, password) = decoded.split_once(':').ok_or_else(|| malformed("expected name:password"))?;
-    let matches = api.identity.password_file_matches(name, &SecretString::from(password)).await;
+    Ok(Some((name.to_owned(), password.to_owned())))
+}
+
+/// HTTP Basic against the password file. Static tokens count too, identity tokens do not: this strategy has its users in
+/// the file.
+async fn basic(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
+    if let Some(session) = token_of(headers)?.and_then(|token| api.identity.static_session(token)) {
+        return Ok(Who::of(Arc::new(session)));
+    }
+    let Some((name, password)) = basic_proof(headers)? else {
+        return Err(if token_of(headers)?.is_some() { AuthError::Invalid } else { AuthError::Missing });
+    };
+    let matches = api.identity.password_file_matches(&name, &SecretString::from(password)).await;
     if matches.map_err(|error| unavailable(&error))? {
         let caller = Caller { name: format!("user:{name}"), roles: Role::ALL.to_vec(), system_scope: true };
         return Ok(Who { caller, session: None });
     }
     let from = peer.address.map(|address| address.ip());
-    api.identity.login_failed(from, "http_basic", name, "wrong name or password").await;
+    api.identity.login_failed(from, "http_basic", &name, "wrong name or password").await;
     Err(AuthError::Invalid)
 }
 

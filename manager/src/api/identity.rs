@@ -27,7 +27,8 @@ use tower::Layer as _;
 use tower_http::normalize_path::NormalizePathLayer;
 
 use super::Api;
-use super::auth::{Peer, challenge};
+use super::auth::challenge;
+use super::peer::Peer;
 use failure::Failure;
 
 /// All paths of the dialect, to be mounted at `/identity`. One trailing slash is tolerated everywhere. The listener puts a
@@ -112,7 +113,7 @@ async fn finish(State(api): State<Api>, mut request: Request, next: Next) -> Res
     {
         request.headers_mut().insert(HOST, authority);
     }
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     let challenge = challenge(&api, request.headers(), &peer);
     let mut response = next.run(request).await.into_response();
     let headers = response.headers_mut();

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
-use hostler_manager::api::auth::Peer;
+use hostler_manager::api::peer::Peer;
 use hostler_manager::api::server::{Limits, Service, serve_connections, tls};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};

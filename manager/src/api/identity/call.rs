@@ -14,7 +14,9 @@ use uuid::Uuid;
 
 use super::failure::Failure;
 use crate::api::Api;
-use crate::api::auth::{Peer, Who, identify, origin};
+use crate::api::auth::{Who, identify};
+use crate::api::origin::origin;
+use crate::api::peer::Peer;
 use crate::identity::{By, Session};
 
 /// The largest body, in bytes.
@@ -50,7 +52,7 @@ impl FromRequest<Api> for Call {
             query.map_err(|_: QueryRejection| Failure::invalid("URL", "must have a query of name=value pairs"))?;
         let nested = NestedPath::from_request_parts(&mut parts, api).await;
         let prefix = nested.map(|nested| nested.as_str().trim_end_matches('/').to_owned()).unwrap_or_default();
-        let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
         let base = origin(&api.config.listen, &parts.headers, &peer);
         let target = parts.uri.path_and_query().map_or_else(String::new, |target| target.as_str().to_owned());
         Ok(Self {

@@ -21,7 +21,6 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::error::Failure;
-use super::links::source;
 use super::replay::{self, Done, Entrance};
 use super::transport::Call;
 use super::{Dialect, body};
@@ -56,8 +55,11 @@ pub(super) async fn post(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
 }
 
 fn is_admitted(call: &Call<'_>) -> bool {
-    call.peer.certified
-        || source(&call.dialect.api.config, &call.parts.headers, &call.peer)
+    let proxies = &call.dialect.api.config.listen.trusted_proxies;
+    call.peer.certificate.is_some()
+        || call
+            .peer
+            .source(&call.parts.headers, proxies)
             .is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
 }
 

@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::error::{Error, Result};
 use crate::api::Api;
-use crate::api::auth::{self, AuthError, Peer};
+use crate::api::auth::{self, AuthError};
+use crate::api::peer::Peer;
 
 /// Who asks, by the name of the audit trail. Only behind [`guard`].
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
 
 /// Lets a request pass if its caller may do `action`, and tells the handler who they are.
 pub async fn guard(State((api, action)): State<(Api, Action)>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     match admit(&api, request.headers(), &peer, action).await {
         Ok(caller) => {
             request.extensions_mut().insert(Actor(caller.name));

@@ -4,8 +4,8 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::health;
-use crate::api::native::error::Error;
-use crate::api::{Api, identity, introspection, native};
+use crate::api::native::{self, error::Error};
+use crate::api::{Api, identity, introspection};
 
 /// Everything that the common listener serves. `stop` makes the manager not ready, so that nobody is sent here any more.
 pub fn router(api: Api, stop: CancellationToken) -> Router {

@@ -1,6 +1,5 @@
 //! What surrounds each request, whatever it is for: its id, its span, limits, metrics, the last word on panics.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use futures::FutureExt as _;
 use hostler_common::text::clip;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -19,7 +17,7 @@ use tracing::{Instrument as _, Span, field};
 use super::Limits;
 use super::body::bounded;
 use super::failure::{dialect_of, failure};
-use crate::api::auth::Peer;
+use crate::api::peer::Peer;
 use crate::api::request_id::{self, RequestId};
 use crate::metrics::Dialect;
 use crate::metrics::hot::COUNTERS;
@@ -56,16 +54,16 @@ impl Service {
     }
 
     /// Answers one request. Always answers; a panic becomes 500, slowness 503 or 408.
-    pub async fn call(&self, peer: SocketAddr, mut request: Request<Body>) -> Response<Body> {
+    pub async fn call(&self, peer: Peer, mut request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
         let dialect = dialect_of(request.uri().path());
         let id = RequestId::of(request.headers());
         let method = request.method().clone();
         let path = clip(request.uri().path(), PATH_MAX);
-        let span = tracing::info_span!("request", id = id.as_str(), %method, path, %peer, actor = field::Empty);
+        let span =
+            tracing::info_span!("request", id = id.as_str(), %method, path, peer = ?peer.address, actor = field::Empty);
         let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(peer));
-        extensions.insert(Peer { address: Some(peer) });
+        extensions.insert(peer);
         extensions.insert(id.clone());
         if dialect == Dialect::Native {
             tidy(&mut request);

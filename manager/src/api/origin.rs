@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::HOST;
 
-use super::Peer;
+use super::peer::{Peer, last_value};
 use crate::config::Listen;
 
 /// `scheme://host[:port][/prefix]`, without a slash at the end. It is made from the `Host` header, and from
@@ -11,11 +11,8 @@ use crate::config::Listen;
 /// the configuration names. What cannot be a host or a prefix is left out.
 #[must_use]
 pub fn origin(listen: &Listen, headers: &HeaderMap, peer: &Peer) -> String {
-    let trusted = peer.address.is_some_and(|address| listen.trusted_proxies.contains(&address.ip().to_canonical()));
-    let forwarded = |name: &str| {
-        let last = headers.get_all(name).iter().next_back().filter(|_| trusted)?;
-        last.to_str().ok()?.rsplit(',').next().map(str::trim)
-    };
+    let trusted = peer.is_trusted(&listen.trusted_proxies);
+    let forwarded = |name: &str| if trusted { last_value(headers, name) } else { None };
     let own = if listen.tls_certificate.is_some() { "https" } else { "http" };
     let scheme = forwarded("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https")).unwrap_or(own);
     let direct = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -57,7 +54,7 @@ mod tests {
 
     fn ask(listen: &Listen, from: &str, pairs: &[(&'static str, &'static str)]) -> String {
         let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-        origin(listen, &headers.collect(), &Peer { address: Some(from.parse().unwrap()) })
+        origin(listen, &headers.collect(), &Peer::plain(from.parse().unwrap()))
     }
 
     #[test]
