@@ -1,4 +1,6 @@
-//! The native API from outside, without sockets.
+//! The native API and the server around it from outside: by function call, and over sockets.
+// Helpers outside of test functions are tests all the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "native/app.rs"]
 mod app;

@@ -49,6 +49,15 @@ async fn version_and_head() {
 #[tokio::test]
 async fn health_and_readiness() {
     let app = App::start().await;
+    let answer = app.call("", "GET", "/readyz", Body::empty()).await;
+    assert_eq!((answer.status, answer.text.as_str()), (503, "agents cannot connect"));
+    let agents = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let fleet = app.api.fleet.clone();
+    let serving = tokio::spawn(hostler_manager::fleet::link::serve(fleet, agents, app.stop.clone()));
+    while !app.api.fleet.listening() {
+        assert!(!serving.is_finished(), "the listener of agents has ended");
+        tokio::task::yield_now().await;
+    }
     for path in ["/healthz", "/readyz"] {
         let answer = app.call("", "GET", path, Body::empty()).await;
         assert_eq!((answer.status, answer.text.as_str()), (200, "ok"), "{path}");
@@ -57,6 +66,27 @@ async fn health_and_readiness() {
     let answer = app.call("", "GET", "/readyz", Body::empty()).await;
     assert_eq!((answer.status, answer.text.as_str()), (503, "stopping"));
     assert_eq!(app.call("", "GET", "/healthz", Body::empty()).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_dialect_is_where_its_clients_look_for_it() {
+    let app = App::start().await;
+    let ask = |path: &'static str, token: &'static str| {
+        let request = Request::get(path).header("Host", "manager:8080").header("X-Auth-Token", token);
+        app.send(request.body(Body::empty()).unwrap(), "192.0.2.7:1")
+    };
+    let root = ask("/", "").await.expect(200);
+    assert_eq!(root["versions"][0]["links"][0]["href"], "http://manager:8080/v1");
+    let mounted = ask("/introspection", "").await.expect(200);
+    assert_eq!(mounted["versions"][0]["links"][0]["href"], "http://manager:8080/introspection/v1");
+    for path in ["/v1/introspection", "/introspection/v1/introspection", "/introspection/v1/introspection/"] {
+        assert_eq!(ask(path, "service").await.expect(200), json!({"introspection": []}), "{path}");
+        assert!(ask(path, "").await.expect(401)["error"]["message"].is_string(), "{path}");
+    }
+    for path in ["/identity/v3", "/identity/v3/"] {
+        assert_eq!(ask(path, "").await.expect(200)["version"]["id"].as_str().map(|id| &id[..2]), Some("v3"), "{path}");
+    }
+    assert_eq!(ask("/identity/v3/users", "").await.expect(401)["error"]["code"], 401);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
 
 /// Lets a request pass if its caller may do `action`, and tells the handler who they are.
 pub async fn guard(State((api, action)): State<(Api, Action)>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     match admit(&api, request.headers(), &peer, action).await {
         Ok(caller) => {
             request.extensions_mut().insert(Actor(caller.name));

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use hostler_core::policy::Action;
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics;
@@ -45,20 +45,16 @@ async fn unready(health: &Health) -> Option<String> {
     if let Err(error) = health.api.engine.store.ping().await {
         return Some(error.to_string());
     }
-    None
-}
-
-/// Whether a request comes from this machine itself and no proxy stands between.
-fn is_local(peer: &Peer, headers: &HeaderMap) -> bool {
-    let forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
-    !forwarded && peer.address.is_some_and(|address| address.ip().to_canonical().is_loopback())
+    (!health.api.fleet.listening()).then(|| "agents cannot connect".into())
 }
 
 /// Free for this machine itself; over the network the figures of a fleet are for those who may read it.
 async fn show_metrics(State(health): State<Health>, request: Request) -> Response {
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-    if !is_local(&peer, request.headers())
-        && let Err(error) = admit(&health.api, request.headers(), &peer, Action::MetricsRead).await
+    let Some(peer) = request.extensions().get::<Peer>() else {
+        return Error::internal(&"a request without its peer").into_response();
+    };
+    if !peer.is_local(request.headers())
+        && let Err(error) = admit(&health.api, request.headers(), peer, Action::MetricsRead).await
     {
         return error.into_response();
     }
