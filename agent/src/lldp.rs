@@ -11,15 +11,12 @@ pub use frame::{Neighbour, parse};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use crate::sys::clock::since_boot;
-use crate::sys::packet::LldpSocket;
+use crate::sys::packet::{LinkChanges, LldpSocket};
 
 /// Name of the neighbour file in the agent's state folder.
 pub const FILE: &str = "lldp.json";
@@ -27,8 +24,6 @@ pub const FILE: &str = "lldp.json";
 const FRAME_MAX: usize = 9216;
 /// Most interfaces that are kept.
 const INTERFACES_MAX: usize = 4096;
-/// Netlink multicast group that tells of interfaces that come, go or change.
-const GROUP_LINK: u32 = 1;
 
 /// The contents of the neighbour file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,8 +110,8 @@ pub async fn listen(state_dir: PathBuf) -> io::Result<()> {
     };
     cache.unavailable = None;
     cache.save(&path)?;
-    let changes = AsyncFd::with_interest(Changes::open()?, Interest::READABLE)?;
-    let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+    let changes = LinkChanges::open()?.watch()?;
+    let socket = socket.watch()?;
     let mut joined = BTreeMap::new();
     join(socket.get_ref(), &mut joined);
     let mut buffer = vec![0_u8; FRAME_MAX];
@@ -170,28 +165,6 @@ fn join(socket: &LldpSocket, joined: &mut BTreeMap<u32, String>) {
         }
     }
     *joined = present;
-}
-
-/// A netlink socket that becomes readable when interfaces change.
-struct Changes(netlink_sys::Socket);
-
-impl Changes {
-    fn open() -> io::Result<Self> {
-        let mut socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE)?;
-        socket.bind(&netlink_sys::SocketAddr::new(0, GROUP_LINK))?;
-        socket.set_non_blocking(true)?;
-        Ok(Self(socket))
-    }
-
-    fn drain(&self, buffer: &mut [u8]) {
-        while self.0.recv(&mut &mut *buffer, 0).is_ok() {}
-    }
-}
-
-impl AsRawFd for Changes {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
 }
 
 #[cfg(test)]

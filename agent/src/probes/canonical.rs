@@ -14,6 +14,7 @@ pub const VOLATILE: &[&str] = &[
     "duplex",
     "estimated_error_us",
     "free_bytes",
+    "frequency",
     "frequency_ppm",
     "has_carrier",
     "hugepages_free",

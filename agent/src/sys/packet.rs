@@ -4,12 +4,17 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::libc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The Ethernet type of LLDP.
 const ETHERTYPE: u16 = 0x88CC;
 /// The three group addresses: nearest bridge, nearest non-TPMR bridge, nearest customer bridge.
 const GROUPS: [[u8; 6]; 3] =
     [[0x01, 0x80, 0xC2, 0, 0, 0x0E], [0x01, 0x80, 0xC2, 0, 0, 0x03], [0x01, 0x80, 0xC2, 0, 0, 0x00]];
+
+/// Netlink multicast group that tells of interfaces that come, go or change.
+const GROUP_LINK: u32 = 1;
 
 /// A frame as it arrived, with its Ethernet header.
 #[derive(Debug)]
@@ -98,7 +103,58 @@ impl LldpSocket {
     }
 }
 
+impl LldpSocket {
+    /// Hands the socket to the runtime, which tells when a frame waits.
+    ///
+    /// # Errors
+    /// Those of registering; there must be a runtime.
+    #[allow(unsafe_code)]
+    pub fn watch(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the descriptor is owned by this value, never replaced, and closed only when the value is dropped, which is
+        // after the runtime has let go of it.
+        Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?)
+    }
+}
+
 impl AsRawFd for LldpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A netlink socket that becomes readable when interfaces come, go or change.
+#[derive(Debug)]
+pub struct LinkChanges(netlink_sys::Socket);
+
+impl LinkChanges {
+    /// Subscribes.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE)?;
+        socket.bind(&netlink_sys::SocketAddr::new(0, GROUP_LINK))?;
+        socket.set_non_blocking(true)?;
+        Ok(Self(socket))
+    }
+
+    /// Throws away what is waiting: that something changed is all that matters.
+    pub fn drain(&self, buffer: &mut [u8]) {
+        while self.0.recv(&mut &mut *buffer, 0).is_ok() {}
+    }
+
+    /// Hands the socket to the runtime.
+    ///
+    /// # Errors
+    /// Those of registering; there must be a runtime.
+    #[allow(unsafe_code)]
+    pub fn watch(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: as for [`LldpSocket::watch`]: owned, never replaced, closed last.
+        Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?)
+    }
+}
+
+impl AsRawFd for LinkChanges {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
