@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::block::{self, Block, Kind, Partition};
+use super::block::{self, Block, Identity, Kind, Partition};
 use super::ceph_verdict::{Candidate, verdict};
 use super::facts::{Facts, Found, is_absence, reason};
 use super::host::HostRoot;
@@ -110,7 +110,9 @@ fn judge(around: &Around, block: &Block) -> Judged {
         candidate.own.push("multipath member".to_owned());
     }
     candidate.own.extend(awake.err());
-    judged.add(block.path(), &device_id(block), &candidate, &content, &sys_api(&around.host, block));
+    let identity = block::identity(&around.host, block);
+    let sys_api = sys_api(block, &identity);
+    judged.add(block.path(), &device_id(block, &identity), &candidate, &content, &sys_api);
     for part in &block.partitions {
         partition(around, part, candidate.bluestore, &mut judged);
     }
@@ -279,14 +281,18 @@ fn distinct(osds: Vec<Value>) -> Vec<Value> {
 }
 
 /// `VENDOR_MODEL_SERIAL` by the rules of Ceph: udev's words, blanks as underscores.
-fn device_id(block: &Block) -> String {
+fn device_id(block: &Block, identity: &Identity) -> String {
     let property = |key: &str| block.udev.get(key).map(|text| udev::unescape(text).trim().to_owned());
     let model = property("ID_MODEL_ENC").or_else(|| property("ID_MODEL")).unwrap_or_default();
     let serial = property("ID_SCSI_SERIAL").or_else(|| property("ID_SERIAL_SHORT")).unwrap_or_default();
     let id = match property("ID_VENDOR").filter(|vendor| !vendor.is_empty() && vendor != "ATA") {
         Some(vendor) if !model.is_empty() && !serial.is_empty() => format!("{vendor}_{model}_{serial}"),
         None if !model.is_empty() && !serial.is_empty() => format!("{model}_{serial}"),
-        _ => property("ID_SERIAL").unwrap_or_default(),
+        _ => property("ID_SERIAL").unwrap_or_else(|| {
+            // Without a udev database the kernel's own words must do.
+            let words = [&identity.vendor, &identity.model, &identity.serial];
+            words.into_iter().flatten().filter(|word| *word != "ATA").cloned().collect::<Vec<_>>().join("_")
+        }),
     };
     let mut id = id.replace(' ', "_");
     while id.contains("__") {
@@ -295,8 +301,7 @@ fn device_id(block: &Block) -> String {
     id
 }
 
-fn sys_api(host: &HostRoot, block: &Block) -> Value {
-    let identity = block::identity(host, block);
+fn sys_api(block: &Block, identity: &Identity) -> Value {
     json!({"size": block.size, "rotational": u8::from(block.rotational).to_string(),
            "removable": u8::from(block.removable).to_string(), "ro": u8::from(block.read_only).to_string(),
            "vendor": identity.vendor, "model": identity.model, "rev": identity.revision,
