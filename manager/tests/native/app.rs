@@ -9,7 +9,6 @@ use hostler_common::id::HostId;
 use hostler_common::job::{Captured, JobState, JobUpdate, Outcome};
 use hostler_common::time::{Clock, Timestamp};
 use hostler_manager::api::Api;
-use hostler_manager::api::peer::Peer;
 use hostler_manager::api::server::{Limits, Service, router};
 use hostler_manager::assemble::{engine_settings, fleet_settings, store_options};
 use hostler_manager::config::Config;
@@ -108,7 +107,7 @@ impl App {
 
     /// Sends any request from that address.
     pub async fn send(&self, request: Request<Body>, from: &str) -> Answer {
-        let peer = Peer::plain(from.parse::<SocketAddr>().unwrap());
+        let peer = from.parse::<SocketAddr>().unwrap();
         let (parts, body) = self.service.call(peer, request).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
