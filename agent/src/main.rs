@@ -81,6 +81,7 @@ fn main() -> ExitCode {
         Command::Join { managers, token, state_dir, name } => join(&state_dir, &managers, &token, name),
         Command::Run { state_dir, config, exit_with_parent } => run(state_dir, config.as_deref(), exit_with_parent),
         Command::CheckConfig { config } => check_config(config.as_deref()),
+        Command::Probe { arguments } => probe(arguments),
         Command::Supervise { folder } => supervise::run(&Folder::new(folder)).context("a program cannot be supervised"),
     };
     match done {
