@@ -46,8 +46,9 @@ async fn lists_of_users_have_filters_and_pages() {
     let lab = Lab::new().await;
     let admin = lab.admin().await;
     for name in ["u1", "u2", "u3"] {
+        // Ids tell milliseconds apart.
+        lab.pass(std::time::Duration::from_millis(1));
         lab.user(&admin, name).await;
-        lab.pass(std::time::Duration::from_millis(2));
     }
     assert_eq!(lab.get(&admin, "/v3/users").await.is(200).names("users"), ["admin", "u1", "u2", "u3"]);
     assert_eq!(lab.get(&admin, "/v3/users?name=u2&domain_id=default").await.is(200).names("users"), ["u2"]);
@@ -73,6 +74,7 @@ async fn lists_of_users_have_filters_and_pages() {
 async fn the_life_of_a_project() {
     let lab = Lab::new().await;
     let admin = lab.admin().await;
+    lab.pass(std::time::Duration::from_millis(1));
     let new = json!({"project": {"name": "p", "description": "d", "domain_id": "default", "is_domain": false,
         "parent_id": "default", "enabled": true, "tags": [], "options": {}}});
     let made = lab.post(&admin, "/v3/projects", new.clone()).await.is(201).body["project"].clone();
