@@ -231,11 +231,12 @@ impl Store {
     /// # Errors
     /// The store is not SQLite (PostgreSQL has `pg_dump`), or the file exists or cannot be written.
     pub async fn backup(&self, target: &std::path::Path) -> Result<()> {
-        if matches!(self.writes, Writes::Pooled) {
+        let Writes::Grouped(writer) = &self.writes else {
             return Err(Error::Refused(Class::Invalid, "a PostgreSQL store is backed up with pg_dump".into()));
-        }
-        let mut connection = self.read().await?;
-        sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut *connection).await?;
+        };
+        // A connection of its own: the readers may write nothing, not even another file.
+        let mut connection = Connection::connect(writer.url()).await?;
+        sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await?;
         Ok(())
     }
 }
