@@ -21,7 +21,10 @@ impl Cloud {
             agents.push(Agent::start(&manager, name).await.unwrap());
             manager.introspected(name).await.unwrap();
         }
-        agents.push(Agent::joined(&manager, "node-off").await.unwrap());
+        let mut off = Agent::start(&manager, "node-off").await.unwrap();
+        manager.introspected("node-off").await.unwrap();
+        off.kill().unwrap();
+        manager.host_is("node-off", "offline").await.unwrap();
         Self { manager, _agents: agents }
     }
 }
