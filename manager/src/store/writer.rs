@@ -11,7 +11,8 @@ use futures::future::BoxFuture;
 use sqlx::{Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::tx::{Connection, Error, Result, prepare_sqlite};
+use super::dialect::prepare_sqlite;
+use super::tx::{Connection, Error, Result};
 
 /// How many transactions may wait; a further one waits for room.
 const QUEUE: usize = 1024;
@@ -124,24 +125,25 @@ async fn run_group(connection: &mut Connection, group: &mut [Box<dyn Unit>]) -> 
     let alone = group.len() == 1;
     for unit in group {
         if !alone {
-            connection.execute("savepoint unit").await?;
+            control(connection, "savepoint unit").await?;
         }
         let keep = unit.run(connection).await;
         match (keep, alone) {
             (true, true) => {}
-            (true, false) => {
-                connection.execute("release unit").await?;
-            }
-            (false, true) => {
-                connection.execute("rollback").await?;
-                return Ok(());
-            }
-            (false, false) => {
-                connection.execute("rollback to unit").await?;
-                connection.execute("release unit").await?;
-            }
+            (true, false) => control(connection, "release unit").await?,
+            (false, true) => return control(connection, "rollback").await,
+            (false, false) => control(connection, "rollback to unit; release unit").await?,
         }
     }
-    connection.execute("commit").await?;
-    Ok(())
+    control(connection, "commit").await
+}
+
+/// Runs a statement that steers the transaction of a group. Where the disk is full or fails, SQLite ends a transaction by
+/// itself and then knows nothing to steer: that is no fault of the statement, and the same may succeed later.
+async fn control(connection: &mut Connection, statement: &'static str) -> Result<()> {
+    match connection.execute(statement).await.map_err(Error::from) {
+        Ok(_) => Ok(()),
+        Err(Error::Broken(text)) => Err(Error::Unavailable(format!("a group of transactions was ended: {text}"))),
+        Err(error) => Err(error),
+    }
 }
