@@ -112,16 +112,16 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The code of a file line by line: without comments, texts and characters, and with its tests cut off, which may do
-/// more.
+/// The code of a file line by line: without comments, texts and characters, and without its tests, which may do more.
 fn code(text: &str) -> Vec<String> {
-    let mut lines = Vec::new();
     let mut lexer = Lexer::default();
+    let (mut lines, mut in_tests) = (Vec::new(), false);
     for line in text.lines() {
-        if line.starts_with("#[cfg(test)]") {
-            break;
-        }
-        lines.push(lexer.line(line));
+        let code = lexer.line(line);
+        in_tests |= code.starts_with("#[cfg(test)]");
+        lines.push(if in_tests { String::new() } else { code.clone() });
+        // The item that is only for tests ends: `mod tests;` or the brace of `mod tests {`.
+        in_tests &= !(code.starts_with('}') || (!code.starts_with(char::is_whitespace) && code.ends_with(';')));
     }
     lines
 }
@@ -319,10 +319,12 @@ fn breaches_are_found_and_words_are_not_confused() {
         "fn f<'a>(x: &'a str) { g(\"tokio::spawn\") }",
         "use tokio_stream::wrappers;",
         "use crate::tokio::x;",
-        "#[cfg(test)]\nmod tests { use tokio::x; }",
+        "#[cfg(test)]\nmod tests {\n    use tokio::x;\n}",
     ] {
         assert_eq!(found(innocent, "tokio"), [] as [usize; 0], "{innocent}");
     }
+    assert_eq!(found("#[cfg(test)]\nmod tests {\n    use tokio::x;\n}\nuse tokio::y;", "tokio"), [5]);
+    assert_eq!(found("#[cfg(test)]\nmod tests;\n\nuse tokio::y;", "tokio"), [4]);
     assert_eq!(found("let http = request.http;", "http"), [] as [usize; 0]);
     assert_eq!(found("let a = \"x\"; http::Request::new(\"y\");", "http"), [1]);
 }

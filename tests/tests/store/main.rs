@@ -8,6 +8,7 @@ mod introspection;
 mod inventory;
 mod job;
 mod join_token;
+mod lingering;
 mod machine;
 mod open;
 mod records;
