@@ -32,6 +32,7 @@ mod net;
 mod net_links;
 mod numa;
 mod os;
+mod ovs;
 mod packages;
 mod pci;
 mod run;

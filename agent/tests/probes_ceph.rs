@@ -1,5 +1,7 @@
 //! The Ceph verdict on prepared images (spec/introspection.md §8.12).
 
+#![allow(clippy::unwrap_used)]
+
 #[allow(dead_code)]
 mod support;
 
