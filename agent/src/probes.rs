@@ -14,6 +14,7 @@ mod bmc;
 mod canonical;
 mod ceph;
 mod ceph_verdict;
+mod chrony;
 mod cpu;
 mod dbus;
 mod dmi;
@@ -134,7 +135,7 @@ pub const PROBES: &[Probe] = probes! {
     "kvm", ttl::SOFTWARE, DEADLINE, kvm::probe, "/dev/kvm, /sys/module, /sys/class/iommu, /run/libvirt";
     "os", ttl::SOFTWARE, DEADLINE, os::probe, "/etc/os-release, /proc, /boot, systemd's D-Bus";
     "packages", ttl::SOFTWARE, DEADLINE, packages::probe, "/var/lib/dpkg/status, rpm database";
-    "time", ttl::HEALTH, DEADLINE, time::probe, "adjtimex, /run";
+    "time", ttl::HEALTH, DEADLINE, time::probe, "adjtimex, chrony, /run";
     "health", ttl::HEALTH, WIDE, health::probe, "hwmon, EDAC, SMART and NVMe log pages";
     "bmc", ttl::SOFTWARE, SLOW, bmc::probe, "/dev/ipmi0";
     "agent", ttl::HEALTH, DEADLINE, agent::probe, "the agent itself";

@@ -1,5 +1,7 @@
 //! The probes on recorded hosts (spec/introspection.md §8.11).
 
+#![allow(clippy::unwrap_used)]
+
 #[allow(dead_code)]
 mod support;
 

@@ -52,6 +52,9 @@ impl Live for Hung {
     fn clock(&self) -> io::Result<Discipline> {
         hang()
     }
+    fn chrony(&self) -> io::Result<Vec<u8>> {
+        self.0.chrony()
+    }
     fn kvm(&self) -> io::Result<Kvm> {
         self.0.kvm()
     }

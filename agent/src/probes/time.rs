@@ -1,10 +1,11 @@
-//! Whether the clock is right, as the kernel and the time daemon's traces tell.
+//! Whether the clock is right, as the kernel and the time daemon tell. systemd's own time service is not asked over the bus, as
+//! the question would start it.
 
 use serde_json::{Value, json};
 
-use super::Context;
 use super::facts::{Facts, Found, reason};
 use super::host::HostRoot;
+use super::{Context, chrony};
 
 const UNSYNCHRONISED: i32 = 0x40;
 const NANOSECONDS: i32 = 0x2000;
@@ -33,7 +34,11 @@ pub(super) fn probe(context: &Context) -> Found {
         }
         Err(error) => facts.missing("clock", reason(&error)),
     }
-    facts.set("daemon", daemon(host));
+    let daemon = daemon(host);
+    if daemon == "chrony" {
+        facts.set("tracking", host.live().chrony().ok().and_then(|reply| chrony::decode(&reply)));
+    }
+    facts.set("daemon", daemon);
     facts.set("servers", servers(host));
     facts.set("clock_source", host.word("/sys/devices/system/clocksource/clocksource0/current_clocksource"));
     facts.set("ptp_clocks", host.list("/sys/class/ptp"));
