@@ -23,14 +23,15 @@ pub(super) fn probe(context: &Context) -> Found {
         Ok(clock) => {
             let nano = clock.status & NANOSECONDS != 0;
             let offset = if nano { clock.offset / 1000 } else { clock.offset };
-            facts.set("synchronised", clock.state != STATE_ERROR && clock.status & UNSYNCHRONISED == 0);
+            let synchronised = clock.state != STATE_ERROR && clock.status & UNSYNCHRONISED == 0;
+            facts.set("synchronised", synchronised);
             facts.set("offset_us", offset);
             facts.set("max_error_us", clock.max_error);
             facts.set("estimated_error_us", clock.estimated_error);
             #[allow(clippy::cast_precision_loss)]
             facts.set("frequency_ppm", clock.frequency as f64 / 65536.0);
             facts.set("tai_offset_s", clock.tai_offset);
-            facts.set("severity", severity(offset));
+            facts.set("severity", severity(offset, synchronised));
         }
         Err(error) => facts.missing("clock", reason(&error)),
     }
@@ -46,10 +47,12 @@ pub(super) fn probe(context: &Context) -> Found {
     facts.done()
 }
 
-fn severity(offset_us: i64) -> &'static str {
+/// An unsynchronised clock knows no offset, so it is never "ok".
+fn severity(offset_us: i64, synchronised: bool) -> &'static str {
     match offset_us.saturating_abs() {
         ALARM_US.. => "alarm",
         WARN_US.. => "warning",
+        _ if !synchronised => "warning",
         _ => "ok",
     }
 }
@@ -95,8 +98,9 @@ fn zone(host: &HostRoot) -> Option<String> {
 mod tests {
     #[test]
     fn levels() {
-        assert_eq!(super::severity(-24_999), "ok");
-        assert_eq!(super::severity(-25_000), "warning");
-        assert_eq!(super::severity(50_000), "alarm");
+        assert_eq!(super::severity(-24_999, true), "ok");
+        assert_eq!(super::severity(-25_000, true), "warning");
+        assert_eq!(super::severity(50_000, true), "alarm");
+        assert_eq!(super::severity(0, false), "warning");
     }
 }
