@@ -2,6 +2,8 @@
 //!
 //! The first half reads the sources, the second the graph of crates that Cargo resolved.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -61,7 +61,7 @@ async fn one_of_two_starts_makes_the_run(bed: Bed) {
         rig.one.run_due().await.unwrap();
         assert_eq!(rig.machine(host).await.machine.state, State::Error);
     }
-    let tasks = task_list(&mut *rig.one.store.read().await.unwrap(), &TaskFilter::default(), 99).await.unwrap();
+    let tasks = task_list(&mut rig.one.store.read().await.unwrap(), &TaskFilter::default(), 99).await.unwrap();
     assert_eq!(tasks.len(), 20);
     assert!(tasks.iter().all(|task| task.state.is_final()));
     assert_eq!(rig.events().await.iter().filter(|kind| *kind == "introspection.started").count(), 20);
@@ -90,7 +90,7 @@ async fn timers_fire_once(bed: Bed) {
     let (one, two) = (one.unwrap(), two.unwrap());
     // What is left are the deadlines.
     assert!(one.is_some() && one == two);
-    let counts = job_counts(&mut *rig.one.store.read().await.unwrap()).await.unwrap();
+    let counts = job_counts(&mut rig.one.store.read().await.unwrap()).await.unwrap();
     assert_eq!(counts, [("queued".to_owned(), 40)]);
     for host in hosts {
         let machine = rig.machine(host).await;
@@ -109,7 +109,7 @@ async fn of_two_outcomes_one_counts(bed: Bed) {
             rig.two.job_update(host, report(&job, JobState::Succeeded)),
         );
         (one.unwrap(), two.unwrap());
-        let kept = job_find(&mut *rig.one.store.read().await.unwrap(), job.id).await.unwrap().unwrap().state;
+        let kept = job_find(&mut rig.one.store.read().await.unwrap(), job.id).await.unwrap().unwrap().state;
         let state = rig.machine(host).await.machine.state;
         // The record of the job and the decision on it tell the same story.
         let told = matches!((kept, state), (JobState::Failed, State::Error) | (JobState::Succeeded, State::Processing));
@@ -133,7 +133,7 @@ async fn a_cancel_and_a_deadline_do_not_hinder_each_other(bed: Bed) {
         let machine = rig.machine(host).await;
         assert_eq!(machine.machine.state, State::Error, "round {n}");
         assert!(rig.task(task).await.state.is_final());
-        assert!(timer_next(&mut *rig.one.store.read().await.unwrap(), 9).await.unwrap().is_empty(), "round {n}");
+        assert!(timer_next(&mut rig.one.store.read().await.unwrap(), 9).await.unwrap().is_empty(), "round {n}");
     }
 }
 
@@ -151,7 +151,7 @@ async fn many_hosts_at_once(bed: Bed) {
             start(near, host).await?;
             far.run_due().await?;
             let open = loop {
-                let open = hostler_manager::store::job::job_open(&mut *near.store.read().await?, host).await?;
+                let open = hostler_manager::store::job::job_open(&mut near.store.read().await?, host).await?;
                 if let Some(job) = open.into_iter().next() {
                     break job.spec;
                 }

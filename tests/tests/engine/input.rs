@@ -67,7 +67,7 @@ async fn timers_wait_for_a_store_that_is_away(bed: Bed) {
         let away = engine.run_due().await;
         assert!(matches!(away, Err(Error::Unavailable(_))), "{away:?}");
     }
-    let timers = timer_next(&mut *rig.one.store.read().await.unwrap(), 9).await.unwrap();
+    let timers = timer_next(&mut rig.one.store.read().await.unwrap(), 9).await.unwrap();
     assert_eq!(timers.len(), 2, "the timer that is due and the deadline are still there");
     door.0.store(false, std::sync::atomic::Ordering::SeqCst);
     engine.run_due().await.unwrap();
@@ -116,7 +116,7 @@ async fn rules_are_replaced_and_tried(bed: Bed) {
     rig.one.rule_replace(rule(1, "second"), "admin").await.unwrap();
     let missing = rig.one.rule_replace(rule(2, "x"), "admin").await.unwrap_err();
     assert_eq!(missing.class(), Class::NotFound);
-    assert_eq!(rule_list(&mut *rig.one.store.read().await.unwrap()).await.unwrap().len(), 1);
+    assert_eq!(rule_list(&mut rig.one.store.read().await.unwrap()).await.unwrap().len(), 1);
     let (host, job) = rig.waiting_host(1).await;
     let early = rig.one.rules_try(host, None).await.unwrap_err();
     assert_eq!(early.class(), Class::Conflict);

@@ -1,5 +1,7 @@
 //! The engine on SQLite and on PostgreSQL: several on one database, repetitions, crashes, retention.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod concurrent;
 mod input;
 mod report;

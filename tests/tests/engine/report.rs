@@ -56,7 +56,7 @@ async fn a_late_report_changes_nothing(bed: Bed) {
         rig.two.job_update(host, report(&job, state)).await.unwrap();
     }
     assert_eq!(rig.machine(host).await.version, version);
-    let kept = job_find(&mut *rig.one.store.read().await.unwrap(), job.id).await.unwrap().unwrap();
+    let kept = job_find(&mut rig.one.store.read().await.unwrap(), job.id).await.unwrap().unwrap();
     assert_eq!(kept.state, JobState::Failed);
 }
 
@@ -70,7 +70,7 @@ async fn a_report_of_a_foreign_job_is_denied(bed: Bed) {
     }
     let denied = rig.one.job_dropped(other, job.id).await;
     assert!(matches!(denied, Err(Error::Refused(Class::Denied, _))), "{denied:?}");
-    let kept = job_find(&mut *rig.one.store.read().await.unwrap(), job.id).await.unwrap().unwrap();
+    let kept = job_find(&mut rig.one.store.read().await.unwrap(), job.id).await.unwrap().unwrap();
     assert_eq!((kept.state, rig.machine(host).await.version), (JobState::Queued, version));
 }
 
@@ -91,7 +91,7 @@ async fn a_dropped_job_ends_its_run(bed: Bed) {
     let machine = rig.machine(host).await.machine;
     assert_eq!(machine.state, State::Error);
     assert!(machine.error.unwrap().contains("cancelled before it reached the agent"));
-    assert!(job_open(&mut *rig.one.store.read().await.unwrap(), host).await.unwrap().is_empty());
+    assert!(job_open(&mut rig.one.store.read().await.unwrap(), host).await.unwrap().is_empty());
     // And the host can be asked again.
     give(&rig.one, host, hostler_core::introspection::command::Command::Start { manage_boot: None, sections: vec![] })
         .await
@@ -106,7 +106,7 @@ async fn a_reason_may_have_any_text(bed: Bed) {
     let mut update = report(&job, JobState::Failed);
     update.outcome.as_mut().unwrap().reason = Some("nul \u{0}, 主机 and \u{fffd}".into());
     rig.one.job_update(host, update).await.unwrap();
-    let status = status_find(&mut *rig.one.store.read().await.unwrap(), host).await.unwrap().unwrap();
+    let status = status_find(&mut rig.one.store.read().await.unwrap(), host).await.unwrap().unwrap();
     assert_eq!(status.state, State::Error);
     assert!(status.error.unwrap().ends_with(", 主机 and \u{fffd}"));
 }

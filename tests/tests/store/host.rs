@@ -48,7 +48,7 @@ async fn a_new_host_has_its_defaults(bed: Bed) {
         host_insert(tx, id, "ceph-01", &["storage".into(), "compute".into()], at(3)).await
     })
     .unwrap();
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!((host.id, host.number, host.name.as_str()), (id, 1, "ceph-01"));
     assert_eq!(host.roles, ["storage", "compute"]);
     assert_eq!((host.labels, host.node), (json!({}), Node::new(id, "ceph-01")));
@@ -87,7 +87,7 @@ async fn what_operators_say_replaces_only_what_is_given(bed: Bed) {
     };
     commit!(store, tx => host_describe(tx, id, &all).await).unwrap();
     commit!(store, tx => host_describe(tx, id, &Description::default()).await).unwrap();
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!(host.description.as_deref(), Some(UNICODE));
     assert_eq!(host.labels, json!({ "rack": UNICODE, "tier": "1" }));
     assert_eq!((host.zone.as_deref(), host.roles), (Some("zone-ä"), vec!["controller".to_owned()]));
@@ -98,7 +98,7 @@ async fn what_operators_say_replaces_only_what_is_given(bed: Bed) {
         roles: Some(Vec::new()),
     };
     commit!(store, tx => host_describe(tx, id, &less).await).unwrap();
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!((host.description, host.zone, host.labels), (None, None, json!({})));
     assert_eq!(host.roles, Vec::<String>::new());
 }
@@ -107,7 +107,7 @@ async fn an_agent_comes_and_goes(bed: Bed) {
     let store = bed.open().await.unwrap();
     let id = some_host(&store, 1).await;
     commit!(store, tx => host_online(tx, id, &hello("1.2.3"), at(10)).await).unwrap();
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!(host.agent_state, AgentState::Online);
     assert_eq!((host.agent_version.as_deref(), host.boot_id.as_deref()), (Some("1.2.3"), Some("boot-1")));
     assert_eq!(host.agent_address.as_deref(), Some("192.0.2.7:4711"));
@@ -117,7 +117,7 @@ async fn an_agent_comes_and_goes(bed: Bed) {
     assert!(!commit!(store, tx => host_offline(tx, id, at(10), at(21)).await).unwrap());
     assert!(commit!(store, tx => host_offline(tx, id, at(20), at(25)).await).unwrap());
     assert!(!commit!(store, tx => host_offline(tx, id, at(20), at(30)).await).unwrap());
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!((host.agent_state, host.last_seen_at), (AgentState::Offline, Some(at(25))));
     commit!(store, tx => host_online(tx, id, &hello("1.2.4"), at(40)).await).unwrap();
     let enrolled = some_host(&store, 2).await;
@@ -133,7 +133,7 @@ async fn a_revoked_host_does_not_come_online(bed: Bed) {
     commit!(store, tx => host_set_certificate(tx, id, "0a0b", at(500)).await).unwrap();
     commit!(store, tx => host_set_state(tx, id, AgentState::Revoked).await).unwrap();
     commit!(store, tx => host_online(tx, id, &hello("1"), at(1)).await).unwrap();
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!((host.agent_state, host.connected_at), (AgentState::Revoked, None));
     assert_eq!((host.certificate_serial.as_deref(), host.certificate_expires_at), (Some("0a0b"), Some(at(500))));
 }
@@ -181,10 +181,10 @@ async fn documents_come_back_as_they_were(bed: Bed) {
     commit!(store, tx => host_set_summary(tx, id, &summary, Some("uuid-1")).await).unwrap();
     // A later inventory without a system UUID leaves the known one.
     commit!(store, tx => host_set_summary(tx, id, &json!({}), None).await).unwrap();
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!((host.node == node, host.summary, host.system_uuid.as_deref()), (true, Some(json!({})), Some("uuid-1")));
     commit!(store, tx => host_set_summary(tx, id, &figures, None).await).unwrap();
-    let host = host_fetch(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!(host.summary.unwrap()["huge"], json!(u64::MAX));
 }
 
@@ -238,7 +238,7 @@ async fn deleting_takes_everything_but_history(bed: Bed) {
     drop(connection);
     // The name is free again; the number is not used again.
     commit!(store, tx => host_insert(tx, host_id(9), "host-1", &[], at(2)).await).unwrap();
-    assert_eq!(host_fetch(&mut *store.read().await.unwrap(), host_id(9)).await.unwrap().number, 3);
+    assert_eq!(host_fetch(&mut store.read().await.unwrap(), host_id(9)).await.unwrap().number, 3);
 }
 
 async fn deleting_ends_what_is_open(bed: Bed) {

@@ -39,20 +39,20 @@ async fn put(store: &Store, machine: &Introspection) {
 async fn a_record_is_written_over_the_one_before(bed: Bed) {
     let store = bed.open().await.unwrap();
     let id = some_host(&store, 1).await;
-    assert!(status_find(&mut *store.read().await.unwrap(), id).await.unwrap().is_none());
+    assert!(status_find(&mut store.read().await.unwrap(), id).await.unwrap().is_none());
     let failed = Introspection {
         finished_at: Some(at(2)),
         error: Some(format!("nul \u{0} {UNICODE}")),
         ..run(id, State::Error, 1)
     };
     put(&store, &failed).await;
-    let status = status_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap();
+    let status = status_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
     assert_eq!((status.host, status.state, status.started_at), (id, State::Error, at(1)));
     assert_eq!(status.finished_at, Some(at(2)));
     assert!(status.error.unwrap().ends_with(UNICODE));
     for state in State::ALL {
         put(&store, &run(id, state, 3)).await;
-        let status = status_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap();
+        let status = status_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
         assert_eq!((status.state, status.started_at), (state, at(3)));
         assert_eq!((status.finished_at, status.error), (None, None));
     }

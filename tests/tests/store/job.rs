@@ -125,7 +125,7 @@ async fn a_job_moves_only_from_where_it_was(bed: Bed) {
         let moved = commit!(store, tx => job_update(tx, id, from, to, None, at(1)).await).unwrap();
         assert_eq!(moved, moves, "{from:?} to {to:?}");
     }
-    assert_eq!(job_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap().state, JobState::Succeeded);
+    assert_eq!(job_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap().state, JobState::Succeeded);
 }
 
 async fn only_open_jobs_are_cancelled(bed: Bed) {
@@ -137,7 +137,7 @@ async fn only_open_jobs_are_cancelled(bed: Bed) {
         }
         let told = commit!(store, tx => job_cancel(tx, id).await).unwrap();
         assert_eq!(told, (!state.is_final()).then_some(host), "{state:?}");
-        let job = job_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap();
+        let job = job_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
         assert_eq!((job.cancel, job.state), (!state.is_final(), state));
     }
     assert_eq!(commit!(store, tx => job_cancel(tx, spec(99, host_id(1)).id).await).unwrap(), None);
@@ -156,7 +156,7 @@ async fn only_finished_jobs_are_pruned(bed: Bed) {
     assert_eq!(commit!(store, tx => job_prune(tx, at(3)).await).unwrap(), 0);
     let mut left = Vec::new();
     for n in 1..=4 {
-        left.push(job_find(&mut *store.read().await.unwrap(), spec(n, host).id).await.unwrap().is_some());
+        left.push(job_find(&mut store.read().await.unwrap(), spec(n, host).id).await.unwrap().is_some());
     }
     assert_eq!(left, [true, false, true, true]);
 }

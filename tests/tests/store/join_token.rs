@@ -43,7 +43,7 @@ async fn add(store: &Store, n: u128, uses: i64) -> JoinTokenId {
 }
 
 async fn find(store: &Store, id: JoinTokenId) -> JoinToken {
-    join_token_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap()
+    join_token_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap()
 }
 
 async fn a_token_comes_back_as_it_was(bed: Bed) {
@@ -55,7 +55,7 @@ async fn a_token_comes_back_as_it_was(bed: Bed) {
     let written = plain.clone();
     commit!(store, tx => join_token_insert(tx, &written).await).unwrap();
     assert_eq!(find(&store, plain.id).await.description, None);
-    assert!(join_token_find(&mut *store.read().await.unwrap(), token(9, 0).id).await.unwrap().is_none());
+    assert!(join_token_find(&mut store.read().await.unwrap(), token(9, 0).id).await.unwrap().is_none());
     let twice = commit!(store, tx => join_token_insert(tx, &token(1, 1)).await);
     assert!(matches!(twice, Err(Error::Exists(_))), "{twice:?}");
     assert_eq!((found.state(at(99)), found.state(at(100))), ("active", "expired"));

@@ -98,7 +98,7 @@ async fn of_many_writers_of_one_version_one_wins(bed: Bed) {
         }
     }
     assert_eq!(won, 1);
-    let found: Record<Toy> = machine_find(&mut *store.read().await.unwrap(), "toy", "s").await.unwrap().unwrap();
+    let found: Record<Toy> = machine_find(&mut store.read().await.unwrap(), "toy", "s").await.unwrap().unwrap();
     assert_eq!(found.version, 2);
 }
 
@@ -142,5 +142,5 @@ async fn a_timer_that_was_moved_is_not_cleared(bed: Bed) {
         Ok(())
     })
     .unwrap();
-    assert!(timer_next(&mut *store.read().await.unwrap(), 9).await.unwrap().is_empty());
+    assert!(timer_next(&mut store.read().await.unwrap(), 9).await.unwrap().is_empty());
 }

@@ -1,5 +1,7 @@
 //! The store: every public function on SQLite and on PostgreSQL, and what each engine promises beyond them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod complete;
 mod disk_full;
 mod durable;

@@ -56,7 +56,7 @@ async fn many_openings_at_once_make_one_schema(bed: Bed) {
     }
     let store = bed.open().await.unwrap();
     for n in 0..6 {
-        let found = host_by_name(&mut *store.read().await.unwrap(), &format!("host-{n}")).await.unwrap();
+        let found = host_by_name(&mut store.read().await.unwrap(), &format!("host-{n}")).await.unwrap();
         assert_eq!(found, Some(host_id(n)));
     }
 }

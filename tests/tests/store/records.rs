@@ -86,7 +86,7 @@ async fn old_events_are_pruned_and_numbers_go_on(bed: Bed) {
     }
     assert_eq!(commit!(store, tx => event_prune(tx, at(3)).await).unwrap(), 2);
     assert_eq!(commit!(store, tx => event_prune(tx, at(9)).await).unwrap(), 2);
-    assert!(event_list(&mut *store.read().await.unwrap(), EventNumber(0), 9).await.unwrap().is_empty());
+    assert!(event_list(&mut store.read().await.unwrap(), EventNumber(0), 9).await.unwrap().is_empty());
     assert_eq!(add(&store, 5, None, json!({})).await, EventNumber(5));
 }
 
@@ -119,6 +119,6 @@ async fn old_keys_are_forgotten(bed: Bed) {
     drop(connection);
     // A key whose time is over can be used again.
     commit!(store, tx => key_insert(tx, "young", &entry("again"), at(9), at(8)).await).unwrap();
-    let found = key_find(&mut *store.read().await.unwrap(), "young", at(8)).await.unwrap();
+    let found = key_find(&mut store.read().await.unwrap(), "young", at(8)).await.unwrap();
     assert_eq!(found, Some(entry("again")));
 }

@@ -33,7 +33,7 @@ async fn add(store: &Store, n: u128) {
 }
 
 async fn order(store: &Store) -> Vec<u128> {
-    let rules = rule_list(&mut *store.read().await.unwrap()).await.unwrap();
+    let rules = rule_list(&mut store.read().await.unwrap()).await.unwrap();
     rules.iter().map(|rule| rule.id.0.as_u128()).collect()
 }
 
@@ -42,9 +42,9 @@ async fn a_rule_comes_back_as_it_was(bed: Bed) {
     let big = rule(1, &long(1 << 20));
     let written = big.clone();
     commit!(store, tx => rule_insert(tx, &written, at(0)).await).unwrap();
-    let found = rule_find(&mut *store.read().await.unwrap(), big.id).await.unwrap().unwrap();
+    let found = rule_find(&mut store.read().await.unwrap(), big.id).await.unwrap().unwrap();
     assert!(found.representation() == big.representation());
-    assert!(rule_find(&mut *store.read().await.unwrap(), RuleId(Uuid::from_u128(2))).await.unwrap().is_none());
+    assert!(rule_find(&mut store.read().await.unwrap(), RuleId(Uuid::from_u128(2))).await.unwrap().is_none());
     let twice = commit!(store, tx => rule_insert(tx, &big, at(0)).await);
     assert!(matches!(twice, Err(Error::Exists(_))), "{twice:?}");
 }
@@ -65,7 +65,7 @@ async fn a_replaced_rule_keeps_its_place(bed: Bed) {
     assert!(commit!(store, tx => rule_replace(tx, &rule(3, "new")).await).unwrap());
     assert!(!commit!(store, tx => rule_replace(tx, &rule(4, "new")).await).unwrap());
     assert_eq!(order(&store).await, [5, 3, 9]);
-    let found = rule_find(&mut *store.read().await.unwrap(), RuleId(Uuid::from_u128(3))).await.unwrap().unwrap();
+    let found = rule_find(&mut store.read().await.unwrap(), RuleId(Uuid::from_u128(3))).await.unwrap().unwrap();
     assert_eq!(found.description.as_deref(), Some("new"));
 }
 

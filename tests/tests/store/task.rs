@@ -39,12 +39,12 @@ async fn close(store: &Store, id: TaskId, end: TaskEnd, seconds: i64) {
 async fn a_new_task_waits(bed: Bed) {
     let store = bed.open().await.unwrap();
     let id = add(&store, "introspection", None).await;
-    let task = task_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
     assert_eq!((task.id, task.kind.as_str(), task.name.as_str()), (TaskId(1), "introspection", UNICODE));
     assert_eq!((task.state, task.host, task.machine), (TaskState::Waiting, None, Some(machine_id(1))));
     assert_eq!((task.started_by.as_str(), task.started_at, task.finished_at), ("admin", at(1), None));
     assert_eq!((task.complete, task.total, task.cancelled, task.output.as_str()), (0, 3, false, ""));
-    assert!(task_find(&mut *store.read().await.unwrap(), TaskId(2)).await.unwrap().is_none());
+    assert!(task_find(&mut store.read().await.unwrap(), TaskId(2)).await.unwrap().is_none());
     assert!(!task.state.is_final() && TaskState::from_name("WAITING") == Some(task.state));
 }
 
@@ -52,12 +52,12 @@ async fn a_task_goes_its_way_once(bed: Bed) {
     let store = bed.open().await.unwrap();
     let id = add(&store, "introspection", None).await;
     commit!(store, tx => task_running(tx, id).await).unwrap();
-    assert_eq!(task_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap().state, TaskState::Running);
+    assert_eq!(task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap().state, TaskState::Running);
     close(&store, id, TaskEnd::Failed, 5).await;
     // What has ended stays as it is.
     close(&store, id, TaskEnd::Finished, 6).await;
     commit!(store, tx => task_running(tx, id).await).unwrap();
-    let task = task_find(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
     assert_eq!((task.state, task.finished_at, task.complete), (TaskState::Failed, Some(at(5)), 3));
     assert_eq!((task.output.as_str(), task.cancelled), ("the end", false));
 }
@@ -66,10 +66,10 @@ async fn a_cancelled_task_keeps_its_progress(bed: Bed) {
     let store = bed.open().await.unwrap();
     let (asked, ended) = (add(&store, "a", None).await, add(&store, "a", None).await);
     commit!(store, tx => task_cancelling(tx, asked).await).unwrap();
-    let task = task_find(&mut *store.read().await.unwrap(), asked).await.unwrap().unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), asked).await.unwrap().unwrap();
     assert_eq!((task.state, task.cancelled), (TaskState::Waiting, true));
     close(&store, ended, TaskEnd::Cancelled, 5).await;
-    let task = task_find(&mut *store.read().await.unwrap(), ended).await.unwrap().unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), ended).await.unwrap().unwrap();
     assert_eq!((task.state, task.cancelled, task.complete), (TaskState::Canceled, true, 0));
 }
 
@@ -119,7 +119,7 @@ async fn a_history_is_in_order(bed: Bed) {
     }
     let skipped = Step { what: "last".into(), host: None, outcome: StepOutcome::Skipped, detail: String::new() };
     commit!(store, tx => step_insert(tx, id, &skipped, at(0)).await).unwrap();
-    let steps = step_list(&mut *store.read().await.unwrap(), id).await.unwrap();
+    let steps = step_list(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!(steps.len(), 13);
     for (n, step) in (0..12).zip(&steps) {
         assert_eq!((step.what.as_str(), step.at), (format!("step {n}").as_str(), at(20 - n)));
@@ -132,7 +132,7 @@ async fn a_task_that_is_gone_gets_no_history(bed: Bed) {
     let store = bed.open().await.unwrap();
     commit!(store, tx => step_insert(tx, TaskId(5), &Step::done("late", host_id(1), ""), at(0)).await).unwrap();
     // Its history would never be pruned.
-    assert!(step_list(&mut *store.read().await.unwrap(), TaskId(5)).await.unwrap().is_empty());
+    assert!(step_list(&mut store.read().await.unwrap(), TaskId(5)).await.unwrap().is_empty());
 }
 
 async fn old_tasks_go_with_their_histories(bed: Bed) {

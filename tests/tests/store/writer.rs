@@ -91,7 +91,7 @@ async fn one_that_fails_takes_back_only_its_own() {
     }
     drop(connection);
     // The numbers of those that failed were given back.
-    let numbers: Vec<i64> = hostler_manager::store::host::host_list(&mut *store.read().await.unwrap(), 0, None, 9)
+    let numbers: Vec<i64> = hostler_manager::store::host::host_list(&mut store.read().await.unwrap(), 0, None, 9)
         .await
         .unwrap()
         .iter()
@@ -126,7 +126,7 @@ async fn nobody_is_told_of_success_before_the_commit() {
         }
     });
     assert!(told.await.is_err(), "the first was told before the commit");
-    let count = |store: Store| async move { host_counts(&mut *store.read().await.unwrap()).await.unwrap() };
+    let count = |store: Store| async move { host_counts(&mut store.read().await.unwrap()).await.unwrap() };
     assert_eq!(count(store.clone()).await, []);
     go.send(()).unwrap();
     early.await.unwrap().unwrap();
@@ -146,7 +146,7 @@ async fn transactions_keep_the_order_in_which_they_were_asked_for() {
     for done in queued {
         done.await.unwrap().unwrap();
     }
-    let hosts = hostler_manager::store::host::host_list(&mut *store.read().await.unwrap(), 0, None, 999).await.unwrap();
+    let hosts = hostler_manager::store::host::host_list(&mut store.read().await.unwrap(), 0, None, 999).await.unwrap();
     let order: Vec<_> = hosts.iter().map(|host| host.id).collect();
     assert_eq!(order, (0..200).map(host_id).collect::<Vec<_>>());
 }
@@ -191,7 +191,7 @@ async fn readers_see_the_last_commit_and_cannot_write() {
     drop(connection);
     let (store, _bed) = group.release().await;
     queued.await.unwrap().unwrap();
-    assert_eq!(host_counts(&mut *store.read().await.unwrap()).await.unwrap(), [("enrolled".to_owned(), 1)]);
+    assert_eq!(host_counts(&mut store.read().await.unwrap()).await.unwrap(), [("enrolled".to_owned(), 1)]);
 }
 
 #[tokio::test]
