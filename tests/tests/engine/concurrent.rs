@@ -151,7 +151,7 @@ async fn many_hosts_at_once(bed: Bed) {
             start(near, host).await?;
             far.run_due().await?;
             let open = loop {
-                let open = hostler_manager::store::job::job_open(&mut near.store.read().await?, host).await?;
+                let open = hostler_manager::store::job::job_open(&mut *near.store.read().await?, host).await?;
                 if let Some(job) = open.into_iter().next() {
                     break job.spec;
                 }

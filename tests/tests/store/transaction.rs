@@ -181,7 +181,7 @@ async fn two_transactions_in_opposite_order_are_told_to_try_again(bed: Bed) {
         one.await.unwrap();
     }
     let (sum,): (i64,) = sqlx::query_as("select cast(sum(version) as bigint) from machine")
-        .fetch_one(&mut store.read().await.unwrap())
+        .fetch_one(&mut *store.read().await.unwrap())
         .await
         .unwrap();
     assert_eq!(sum, 14);
