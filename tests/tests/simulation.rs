@@ -1,5 +1,8 @@
 //! The simulation layer: random fault schedules over a whole fleet; design §10, invariants 1, 2, 3, 4, 7 and 10.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "seeds are shown")]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 

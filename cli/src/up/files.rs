@@ -197,7 +197,8 @@ fn random(bytes: usize) -> Result<String, Failure> {
     let mut buffer = vec![0; bytes];
     getrandom::fill(&mut buffer)
         .map_err(|error| Failure::new(Kind::Failed, "cannot make a password", format!("no randomness: {error}")))?;
-    Ok(URL_SAFE_NO_PAD.encode(buffer))
+    // A letter first: a command line takes what begins with a hyphen for an option.
+    Ok(format!("h{}", URL_SAFE_NO_PAD.encode(buffer)))
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use crate::store;
 /// What every token begins with, so that people and secret scanners know one when they see it.
 const PREFIX: &str = "gst_";
 
+/// What every secret of an application credential begins with.
+const SECRET_PREFIX: &str = "gsc_";
+
 /// SHA-256 of a token: what is stored and compared.
 pub(super) type Hash = [u8; 32];
 
@@ -24,9 +27,10 @@ pub(super) fn fresh() -> Result<SecretString> {
     Ok(format!("{PREFIX}{}", random::<32>()?).into())
 }
 
-/// A fresh secret of an application credential: 256 random bits.
+/// A fresh secret of an application credential: 256 random bits. It begins with letters, as a command line takes what
+/// begins with a hyphen for an option.
 pub(super) fn fresh_secret() -> Result<SecretString> {
-    Ok(random::<32>()?.into())
+    Ok(format!("{SECRET_PREFIX}{}", random::<32>()?).into())
 }
 
 /// A fresh audit id: public, and unique enough to tell tokens apart.

@@ -1,5 +1,7 @@
 //! End to end: the real binaries, real mutual TLS, the stock clients.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod clients;
 mod enrolment;
 mod faults;

@@ -108,7 +108,8 @@ async fn of_two_outcomes_one_counts(bed: Bed) {
             rig.one.job_update(host, report(&job, JobState::Failed)),
             rig.two.job_update(host, report(&job, JobState::Succeeded)),
         );
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
         let kept = job_find(&mut rig.one.store.read().await.unwrap(), job.id).await.unwrap().unwrap().state;
         let state = rig.machine(host).await.machine.state;
         // The record of the job and the decision on it tell the same story.

@@ -80,7 +80,7 @@ impl Rig {
         let id = self.host(n).await;
         start(&self.one, id).await.unwrap();
         self.one.run_due().await.unwrap();
-        let open = job::job_open(&mut *self.one.store.read().await.unwrap(), id).await.unwrap();
+        let open = job::job_open(&mut self.one.store.read().await.unwrap(), id).await.unwrap();
         assert_eq!(open.len(), 1);
         (id, open[0].spec.clone())
     }
@@ -91,12 +91,12 @@ impl Rig {
     }
 
     async fn task(&self, id: TaskId) -> task::Task {
-        task::task_find(&mut *self.one.store.read().await.unwrap(), id).await.unwrap().unwrap()
+        task::task_find(&mut self.one.store.read().await.unwrap(), id).await.unwrap().unwrap()
     }
 
     /// What the steps of a task say.
     async fn steps(&self, id: TaskId) -> Vec<String> {
-        let steps = task::step_list(&mut *self.one.store.read().await.unwrap(), id).await.unwrap();
+        let steps = task::step_list(&mut self.one.store.read().await.unwrap(), id).await.unwrap();
         steps.into_iter().map(|step| step.what).collect()
     }
 

@@ -34,13 +34,13 @@ async fn a_second_opening_finds_what_the_first_left(bed: Bed) {
     let first = bed.open().await.unwrap();
     add(&first, 1).await.unwrap();
     let second = bed.open().await.unwrap();
-    assert_eq!(host_by_name(&mut *second.read().await.unwrap(), "host-1").await.unwrap(), Some(host_id(1)));
+    assert_eq!(host_by_name(&mut second.read().await.unwrap(), "host-1").await.unwrap(), Some(host_id(1)));
     // Both work side by side: a backup opens the store of a running manager.
     add(&second, 2).await.unwrap();
     add(&first, 3).await.unwrap();
     drop((first, second));
     let third = bed.open().await.unwrap();
-    assert_eq!(host_by_name(&mut *third.read().await.unwrap(), "host-3").await.unwrap(), Some(host_id(3)));
+    assert_eq!(host_by_name(&mut third.read().await.unwrap(), "host-3").await.unwrap(), Some(host_id(3)));
 }
 
 async fn many_openings_at_once_make_one_schema(bed: Bed) {
