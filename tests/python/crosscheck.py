@@ -318,7 +318,7 @@ def leaves(value):
 
 def check_software(compare, document):
     """What the extended part must tell about the system that runs, by value: the names of its keys are its own."""
-    found = list(leaves(document["fleet"]["os"]))
+    found = list(leaves(document["fleet"]))
     release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', read("/etc/os-release") or "", re.M))
     wanted = {
         "boot id": (read("/proc/sys/kernel/random/boot_id"), "/proc"),
@@ -329,7 +329,7 @@ def check_software(compare, document):
     }
     for name, (value, tool) in wanted.items():
         if value:
-            compare.holds(f"fleet.os: {name}", value in found, "not there", value, tool)
+            compare.holds(f"fleet: {name}", value in found, "not there", value, tool)
     status = output("dpkg-query", "-W", "-f", "${db:Status-Status}\n")
     if status:
         count = status.split("\n").count("installed")

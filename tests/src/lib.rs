@@ -1,3 +1,4 @@
-//! What the tests share: the simulation of a whole fleet, and the harness that starts real binaries.
+//! What the tests share: the simulation of a whole fleet, and the lab that starts the real binaries.
 
+pub mod lab;
 pub mod sim;

@@ -248,14 +248,15 @@ impl Store {
     /// # Errors
     /// The store is not SQLite (PostgreSQL has `pg_dump`), or the file exists or cannot be written.
     pub async fn backup(&self, target: &std::path::Path) -> Result<()> {
-        if matches!(self.writes, Writes::Pooled) {
+        let Writes::Grouped(writer) = &self.writes else {
             return Err(Error::Refused(Class::Invalid, "a PostgreSQL store is backed up with pg_dump".into()));
-        }
+        };
         // An empty file is what SQLite also writes to; made here, it is the owner's alone: there are password hashes in it.
         let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
         made.map_err(|error| Error::Refused(Class::Invalid, format!("{}: {error}", target.display())))?;
-        let mut connection = self.read().await?;
-        sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut *connection).await?;
+        // A connection of its own: the readers may write nothing, not even another file.
+        let mut connection = Connection::connect(writer.url()).await?;
+        sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await?;
         Ok(())
     }
 }

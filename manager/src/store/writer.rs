@@ -5,6 +5,7 @@
 //! it was written.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -21,6 +22,7 @@ const GROUP: usize = 128;
 
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
+    url: Arc<str>,
     queue: mpsc::Sender<Box<dyn Unit>>,
 }
 
@@ -28,8 +30,14 @@ impl Writer {
     /// Starts the writer on an open connection; `url` is for opening it anew. It ends when the last handle is dropped.
     pub(super) fn start(url: String, connection: Connection) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(url, Some(connection), waiting));
-        Self { queue }
+        let url: Arc<str> = url.into();
+        tokio::spawn(serve(Arc::clone(&url), Some(connection), waiting));
+        Self { url, queue }
+    }
+
+    /// Where the database is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Runs `work` in a transaction and waits until it is durable.
@@ -91,7 +99,7 @@ where
     }
 }
 
-async fn serve(url: String, mut connection: Option<Connection>, mut waiting: mpsc::Receiver<Box<dyn Unit>>) {
+async fn serve(url: Arc<str>, mut connection: Option<Connection>, mut waiting: mpsc::Receiver<Box<dyn Unit>>) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let commit = match open(&url, connection.take()).await {

@@ -32,7 +32,7 @@ async fn spec_8_4_paging_by_marker_until_an_empty_page() {
     let world = World::new().await;
     let hosts = fleet(&world, 7).await;
     assert_eq!(ids(&world.get("/v1/introspection").await.json()), newest_first(&hosts));
-    assert_eq!(world.get("/v1/introspection").await.header("link"), None);
+    assert_eq!(world.get("/v1/introspection").await.header("x-next-page"), None);
     let (mut seen, mut path, mut pages) = (Vec::new(), "/v1/introspection?limit=3".to_owned(), 0);
     loop {
         let page = ids(&world.get(&path).await.json());
@@ -69,8 +69,8 @@ async fn spec_8_13_the_link_to_the_next_page_holds_with_any_manager() {
     let world = World::new().await;
     let hosts = fleet(&world, 5).await;
     let answer = world.get("/v1/introspection?limit=2&state=starting").await;
-    let link = answer.header("link").unwrap().to_owned();
-    let target = link.strip_prefix("<http://manager.example:5050").unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+    let link = answer.header("x-next-page").unwrap().to_owned();
+    let target = link.strip_prefix("http://manager.example:5050").unwrap();
     assert!(target.ends_with("&state=starting"), "{target}");
     let last = ids(&answer.json())[1].clone();
     world.clock.advance(Duration::from_secs(60));

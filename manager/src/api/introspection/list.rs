@@ -8,8 +8,7 @@ use hostler_common::id::{HostId, uuid_like};
 use hostler_common::time::Timestamp;
 use hostler_core::introspection::document::python;
 use hostler_core::introspection::state::State;
-use http::header::LINK;
-use http::{Response, StatusCode};
+use http::{HeaderName, Response, StatusCode};
 use serde_json::Value;
 
 use super::error::Failure;
@@ -18,6 +17,10 @@ use super::pages::Request;
 use super::path::parameter;
 use super::transport::Call;
 use crate::store::introspection::{Position, status_find};
+
+/// The URL of the next page. Not `Link` with `rel="next"`: openstacksdk follows that by a key that its parser does not
+/// know and crashes, while it pages by the marker without it.
+const NEXT_PAGE: HeaderName = HeaderName::from_static("x-next-page");
 
 /// `GET /v1/introspection`.
 pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Failure> {
@@ -44,7 +47,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     }
     let mut response = json::raw(StatusCode::OK, page.body.clone());
     if let Some(next) = &page.next {
-        response.headers_mut().insert(LINK, next.clone());
+        response.headers_mut().insert(NEXT_PAGE, next.clone());
     }
     Ok(response)
 }

@@ -144,12 +144,11 @@ fn render(request: &Request, statuses: &[Status], generation: u64, asked_at: Ins
 /// The link to the page after this one. It carries the position besides the marker, so that it holds whatever happens to
 /// the marker's record, and with any manager.
 fn next_link(request: &Request, (at, host): Position) -> Option<HeaderValue> {
-    let mut link = format!("<{}?limit={}&marker={host}&position={}", request.collection, request.limit, at.as_micros());
+    let mut link = format!("{}?limit={}&marker={host}&position={}", request.collection, request.limit, at.as_micros());
     if !request.states.is_empty() {
         let names: Vec<&str> = request.states.iter().map(|state| state.name()).collect();
         link.push_str("&state=");
         link.push_str(&names.join(","));
     }
-    link.push_str(">; rel=\"next\"");
     HeaderValue::from_str(&link).ok()
 }

@@ -11,7 +11,7 @@ use crate::api::{Api, identity, introspection, native};
 pub fn router(api: Api, stop: CancellationToken) -> Router {
     Router::new()
         .nest("/api", native::routes(api.clone()))
-        .nest("/identity", identity::routes(api.clone()))
+        .nest_service("/identity", identity::routes(api.clone()))
         .merge(introspection::mounted(api.clone(), "/introspection"))
         .merge(introspection::literals(api.clone()))
         .route("/", introspection::root(api.clone()))

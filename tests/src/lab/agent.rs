@@ -1,0 +1,87 @@
+//! A real agent.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, ensure};
+use serde_json::json;
+
+use super::{Daemon, Manager, binary};
+
+/// A host of the lab: an agent in a folder of its own.
+#[derive(Debug)]
+pub struct Agent {
+    dir: tempfile::TempDir,
+    /// The host's name.
+    pub name: String,
+    /// Its process, while it runs.
+    pub daemon: Option<Daemon>,
+}
+
+impl Agent {
+    /// A host that has joined `manager` and is connected.
+    ///
+    /// # Errors
+    /// It is not, soon.
+    pub async fn start(manager: &Manager, name: &str) -> anyhow::Result<Self> {
+        let mut agent = Self::joined(manager, name).await?;
+        agent.run()?;
+        manager.host_is(name, "online").await?;
+        Ok(agent)
+    }
+
+    /// A host that has joined `manager`; its agent does not run.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn joined(manager: &Manager, name: &str) -> anyhow::Result<Self> {
+        let token = manager.join_token(json!({})).await?;
+        let agent = Self { dir: tempfile::tempdir()?, name: name.to_owned(), daemon: None };
+        let output = join(&agent.state_dir(), &manager.agents, &token, name)?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(agent)
+    }
+
+    /// Starts the agent.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run(&mut self) -> anyhow::Result<()> {
+        let state_dir = self.state_dir();
+        let state_dir = state_dir.to_str().context("a path that is no text")?;
+        let log = self.dir.path().join("agent.log");
+        let arguments = ["run", "--state-dir", state_dir];
+        self.daemon = Some(Daemon::start(&binary("hostler-agent"), &arguments, &[], log)?);
+        Ok(())
+    }
+
+    /// Kills the agent at this instant.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.daemon.take().context("the agent does not run")?.kill()
+    }
+
+    /// Where its identity and its journal are.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("agent.log")).unwrap_or_default()
+    }
+}
+
+/// Runs `hostler-agent join`.
+///
+/// # Errors
+/// It cannot be started.
+pub fn join(state_dir: &Path, manager: &str, token: &str, name: &str) -> anyhow::Result<Output> {
+    let mut command = Command::new(binary("hostler-agent"));
+    command.arg("join").args(["--manager", manager, "--name", name, "--state-dir"]).arg(state_dir);
+    Ok(command.env("HOSTLER_JOIN_TOKEN", token).output()?)
+}

@@ -1,0 +1,6 @@
+//! End to end: the real binaries, real mutual TLS, the stock clients.
+
+mod clients;
+mod enrolment;
+mod faults;
+mod up;
