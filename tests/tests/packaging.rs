@@ -10,20 +10,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use hostler_tests::lab::{binary, skip};
+
 fn packaging(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(file)
 }
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// A binary of the workspace: beside the folder of this test's executable, where `cargo build` leaves it.
-fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(path.is_file(), "{} is missing: cargo build -p hostler-manager -p hostler-agent", path.display());
-    path
 }
 
 fn check_config(daemon: &str, file: &Path) -> Output {
@@ -73,7 +67,12 @@ fn the_examples_show_every_key_and_no_other() {
 fn the_values_that_the_examples_set_are_the_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let least = write(folder.path(), "least.toml", "state_dir = \"/var/lib/hostler-manager\"");
-    let load = |file: &Path| format!("{:#?}", hostler_manager::config::Config::load(file).unwrap());
+    let load = |file: &Path| {
+        let mut config = hostler_manager::config::Config::load(file).unwrap();
+        // Their order means nothing, and reading a file changes it.
+        config.introspection.processing.capabilities.cpu_flags.sort_keys();
+        format!("{config:#?}")
+    };
     assert_eq!(load(&packaging("manager.toml")), load(&least));
     let empty = write(folder.path(), "empty.toml", "");
     let load = |file: &Path| format!("{:#?}", hostler_agent::config::Config::load(Some(file)).unwrap());
@@ -123,7 +122,7 @@ fn analyze(arguments: &[&str], unit: &Path) -> Option<Output> {
     match Command::new("systemd-analyze").args(arguments).arg(unit).env("SYSTEMD_COLORS", "0").output() {
         Ok(done) => Some(done),
         Err(error) => {
-            eprintln!("SKIPPED: systemd-analyze cannot be run: {error}");
+            skip(&format!("systemd-analyze cannot be run: {error}"));
             None
         }
     }

@@ -256,7 +256,12 @@ impl Store {
         made.map_err(|error| Error::Refused(Class::Invalid, format!("{}: {error}", target.display())))?;
         // A connection of its own: the readers may write nothing, not even another file.
         let mut connection = Connection::connect(writer.url()).await?;
-        sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await?;
+        let copy = sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await;
+        if copy.is_err() {
+            // Half a copy must not look like one.
+            std::fs::remove_file(target).ok();
+        }
+        copy?;
         Ok(())
     }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{binary, read, write};
+use hostler_tests::lab::binary;
+
+use super::{read, write};
 
 /// How long a daemon may take for anything here.
 const PATIENCE: Duration = Duration::from_secs(30);
