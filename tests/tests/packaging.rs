@@ -1,6 +1,13 @@
 //! What is shipped beside the binaries: units that systemd accepts and rates well, example settings that show every key and
 //! its default, daemons that talk to systemd.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is a test, also outside of its test functions"
+)]
+
 #[path = "packaging/keys.rs"]
 mod keys;
 #[path = "packaging/notify.rs"]
