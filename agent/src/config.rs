@@ -3,12 +3,17 @@
 
 use std::path::Path;
 
-use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format as _, Toml};
+use figment::{Figment, Metadata};
+use hostler_common::settings;
 use serde::Deserialize;
 
 /// Where the settings are when no file is named.
 pub const DEFAULT_FILE: &str = "/etc/hostler/agent.toml";
+
+/// What the names of the overriding variables begin with.
+const PREFIX: &str = "HOSTLER_AGENT_";
 
 /// All settings. Every key has a default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -60,18 +65,26 @@ impl Default for Log {
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read, a key is unknown, a value is of the wrong type.
-    #[error(transparent)]
-    Read(#[from] Box<figment::Error>),
-    /// A value breaks a rule.
-    #[error("{key}: {rule}")]
+    /// The file cannot be read.
+    #[error("{file}: {source}; name a readable file with --config")]
+    File {
+        /// Which.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, a key is unknown, a value breaks a rule.
+    #[error("{place}: {rule}")]
     Value {
-        /// The key.
-        key: &'static str,
-        /// The rule.
+        /// The file and the key, or the variable.
+        place: String,
+        /// The rule, and what to do.
         rule: String,
     },
 }
+
+/// A key and the rule that its value breaks.
+type Wrong = (&'static str, String);
 
 impl Config {
     /// Reads the settings of `file`, or of the default file if that is there, and of the environment, and checks them.
@@ -79,33 +92,56 @@ impl Config {
     /// # Errors
     /// See [`Error`].
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
-        if let Some(file) = file
-            && !file.is_file()
-        {
-            return Err(Error::Value { key: "--config", rule: format!("{} is not a file", file.display()) });
-        }
-        let config: Self = Figment::new()
-            .merge(Toml::file(file.unwrap_or(Path::new(DEFAULT_FILE))))
-            .merge(Env::prefixed("HOSTLER_AGENT_").split("__"))
-            .extract()
-            .map_err(Box::new)?;
-        config.check()?;
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let name = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            other => other.map_err(|source| Error::File { file: name.clone(), source })?,
+        };
+        let figment = Figment::new().merge(Toml::string(&text)).merge(Env::prefixed(PREFIX).split("__"));
+        let config: Self = figment.extract().map_err(|error| explain(&name, error))?;
+        config.check().map_err(|(key, rule)| {
+            let parts: Vec<String> = key.split('.').map(str::to_owned).collect();
+            Error::Value { place: place(&name, &parts, figment.find_metadata(key)), rule }
+        })?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Wrong> {
         if let Some(kind) = self.allow.jobs.iter().find(|kind| !JOB_KINDS.contains(&kind.as_str())) {
-            let rule = format!("{kind:?} is not one of {}", JOB_KINDS.join(", "));
-            return Err(Error::Value { key: "allow.jobs", rule });
+            return Err(("allow.jobs", format!("{kind:?} is not one of {}", JOB_KINDS.join(", "))));
         }
         if !(1..=64).contains(&self.allow.jobs_at_once) {
-            return Err(Error::Value { key: "allow.jobs_at_once", rule: "must be from 1 to 64".into() });
+            return Err(("allow.jobs_at_once", "must be from 1 to 64".into()));
         }
         if let Some(address) = self.managers.iter().find(|address| !is_address(address)) {
-            return Err(Error::Value { key: "managers", rule: format!("{address:?} is not HOST:PORT") });
+            return Err(("managers", format!("{address:?} is not HOST:PORT")));
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
+            let rule = format!("must be a level (error, warn, info, debug, trace) or directives: {error}");
+            return Err(("log.filter", rule));
         }
         Ok(())
     }
+}
+
+fn explain(file: &str, error: figment::Error) -> Error {
+    let key = error.path;
+    let rule = match error.kind {
+        Kind::UnknownField(_, known) => settings::no_such_key(known),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => settings::wrong_type(&expected),
+        Kind::Message(text) if key.is_empty() => settings::not_toml(&text),
+        other => other.to_string(),
+    };
+    Error::Value { place: place(file, &key, error.metadata.as_ref()), rule }
+}
+
+/// Where a value is: the variable that set it, or its key in the file.
+fn place(file: &str, key: &[String], from: Option<&Metadata>) -> String {
+    if from.is_some_and(|from| from.name.contains("environment")) {
+        return settings::variable(PREFIX, key);
+    }
+    if key.is_empty() { file.to_owned() } else { format!("{file}: {}", key.join(".")) }
 }
 
 /// Whether `text` is `HOST:PORT`.
@@ -134,16 +170,39 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_key() {
-        for (text, key) in [
-            ("[allow]\njobs = [\"dance\"]", "allow.jobs"),
-            ("[allow]\njobs_at_once = 0", "allow.jobs_at_once"),
-            ("managers = [\"host\"]", "managers"),
-            ("alow = 1", "alow"),
-            ("[log]\nfilter = 3", "filter"),
+    fn errors_name_the_key_and_the_rule() {
+        for (text, wanted) in [
+            ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect"),
+            ("[allow]\njobs = \"introspect\"", ": allow.jobs: must be a list"),
+            ("[allow]\njobs_at_once = 0", ": allow.jobs_at_once: must be from 1 to 64"),
+            ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
+            ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),
+            ("managers = \"host:1\"", ": managers: must be a list"),
+            ("alow = 1", ": alow: there is no such key; the keys here are managers, allow, log"),
+            ("[log]\nfilter = 3", ": log.filter: must be a text in quotes"),
+            ("[log]\nfilter = \"a=b=c\"", ": log.filter: must be a level"),
+            ("[log]\njson = \"yes\"", ": log.json: must be true or false"),
+            ("log = =", ": TOML parse error at line 1"),
         ] {
             let error = load(text).unwrap_err().to_string();
-            assert!(error.contains(key), "{text:?}: {error}");
+            assert!(error.contains(wanted), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in [folder.path().to_owned(), folder.path().join("absent.toml")] {
+            let error = Config::load(Some(&file)).unwrap_err();
+            assert!(matches!(error, Error::File { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_named_where_it_is_to_blame() {
+        let from = Metadata::named("`HOSTLER_AGENT_` environment variable(s)");
+        let key = ["allow".to_owned(), "jobs".to_owned(), "0".to_owned()];
+        assert_eq!(place("F", &key, Some(&from)), "HOSTLER_AGENT_ALLOW__JOBS");
+        assert_eq!(place("F", &key, None), "F: allow.jobs.0");
     }
 }

@@ -1,8 +1,8 @@
 //! Files that are whole or not there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use serde::Serialize;
@@ -30,6 +30,15 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Makes a folder that only the agent can enter: its key, and what programs wrote, lie there. One that is there keeps the
+/// rights that somebody gave it.
+///
+/// # Errors
+/// The folder cannot be made.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// Makes what was created, renamed or removed in a folder durable.
 ///
 /// # Errors
@@ -49,5 +58,21 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Ok(content) => serde_json::from_slice(&content)
             .map(Some)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn new_folders_are_the_agents_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let new = root.path().join("a/b");
+        make_folder(&new).unwrap();
+        make_folder(&new).unwrap();
+        assert_eq!(std::fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

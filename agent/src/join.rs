@@ -9,6 +9,7 @@ use hostler_proto::v1;
 use hostler_proto::v1::enrollment_client::EnrollmentClient;
 
 use crate::dial::{dial, tls_by_hash};
+use crate::files::make_folder;
 use crate::identity::{Identity, fresh_request};
 
 /// Why a host could not join.
@@ -63,7 +64,7 @@ pub async fn join(state_dir: &Path, managers: &[String], token: &str, name: &str
     let token_text: JoinText = token.parse()?;
     check_host_name(name).map_err(|rule| Error::Name { name: name.to_owned(), rule })?;
     let state = |source| Error::State { path: state_dir.display().to_string(), source };
-    std::fs::create_dir_all(state_dir).map_err(state)?;
+    make_folder(state_dir).map_err(state)?;
     if let Some(known) = Identity::load(state_dir).map_err(state)? {
         let file = state_dir.join("identity.json").display().to_string();
         return Err(Error::Joined { name: known.name, file });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hostler_common::id::JobId;
 use hostler_common::job::{JobState, JobUpdate, Outcome};
 
-use crate::files::{read_json, sync_folder, write_json};
+use crate::files::{make_folder, read_json, sync_folder, write_json};
 use crate::process::Folder;
 use crate::runner::{Entry, Phase};
 
@@ -23,7 +23,7 @@ impl Journal {
     /// The folder cannot be made.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let root = state_dir.join("jobs");
-        std::fs::create_dir_all(&root)?;
+        make_folder(&root)?;
         Ok(Self { root })
     }
 

@@ -8,5 +8,6 @@ pub mod inventory;
 pub mod job;
 pub mod join;
 pub mod link;
+pub mod settings;
 pub mod text;
 pub mod time;

@@ -1,5 +1,6 @@
 //! Constructs everything once, starts it, and stops it in order. The only place that knows concrete types of every layer.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,12 +65,26 @@ pub fn fleet_settings(config: &Config) -> fleet::Settings {
     }
 }
 
+/// Looks at what the settings point to: files that are there and of use, an address that can be understood. Opens no socket
+/// and no store.
+///
+/// # Errors
+/// The error names the key.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    store_options(config).check().map_err(anyhow::Error::msg).context("database.url")?;
+    crate::api::server::tls_of(&config.listen).context("listen.tls_certificate and listen.tls_key")?;
+    if let Some(file) = &config.auth.htpasswd_file {
+        std::fs::read_to_string(file).with_context(|| format!("auth.htpasswd_file: {}", file.display()))?;
+    }
+    Ok(())
+}
+
 /// Runs the manager until `stop`.
 ///
 /// # Errors
 /// Something that it needs cannot be had; the error says what, and with which setting it is about.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.state_dir).with_context(|| config.state_dir.display().to_string())?;
+    make_state_dir(&config.state_dir).with_context(|| format!("state_dir: {}", config.state_dir.display()))?;
     let _lock = lock_state(&config.state_dir)?;
     let store = Store::open(&store_options(&config)).await.context("the store cannot be opened")?;
     store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
@@ -96,19 +111,29 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run_retention(stop).await }
     });
-    let agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
-    let rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
+    let mut agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
+    let mut rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
     tasks.close();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "manager started");
     sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
     let watchdog = tokio::spawn(feed_watchdog());
 
-    stop.cancelled().await;
+    // A manager that serves only one side would look alive and be none.
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        done = &mut agents => Some(done),
+        done = &mut rest => Some(done),
+    };
+    stop.cancel();
     sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
     if tokio::time::timeout(Duration::from_secs(15), tasks.wait()).await.is_err() {
         tracing::warn!("not everything stopped in time");
     }
     watchdog.abort();
+    if let Some(done) = failed {
+        done.context("a listener panicked")??;
+        anyhow::bail!("a listener ended by itself");
+    }
     for done in [agents.await, rest.await] {
         done.context("a listener panicked")??;
     }
@@ -118,6 +143,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
 
 async fn listen(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: {address} cannot be listened on"))
+}
+
+/// Makes the state directory, for the manager alone: the database and the key of the authority lie in it. One that is there
+/// keeps the rights that somebody gave it.
+fn make_state_dir(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Two managers on one SQLite file would each believe to be the only one.
@@ -144,5 +175,25 @@ async fn feed_watchdog() {
     loop {
         sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
         tokio::time::sleep(period / 2).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_new_state_directory_is_the_managers_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let (new, kept) = (root.path().join("a/b"), root.path().join("kept"));
+        make_state_dir(&new).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&new), 0o700);
+        std::fs::create_dir(&kept).unwrap();
+        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o750)).unwrap();
+        make_state_dir(&kept).unwrap();
+        assert_eq!(mode(&kept), 0o750);
     }
 }

@@ -2,12 +2,15 @@
 //! at start with errors that name the file and the key (design §9).
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
+
+mod check;
+mod read;
+
+pub use read::Error;
 
 /// All settings. Every key has a default but `state_dir`.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,9 +58,6 @@ pub struct Listen {
     pub tls_key: Option<PathBuf>,
     /// Whether plain HTTP is allowed on an address that is not loopback.
     pub allow_plain_http: bool,
-    /// Names and addresses under which agents reach the manager; they stand in its certificate, besides the machine's name
-    /// and `localhost`.
-    pub agent_names: Vec<String>,
     /// Addresses of proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<std::net::IpAddr>,
 }
@@ -70,7 +70,6 @@ impl Default for Listen {
             tls_certificate: None,
             tls_key: None,
             allow_plain_http: false,
-            agent_names: Vec::new(),
             trusted_proxies: Vec::new(),
         }
     }
@@ -118,7 +117,7 @@ pub struct Auth {
     pub static_tokens: Vec<StaticToken>,
     /// Password file of `http_basic`: `name:bcrypt-hash` lines.
     pub htpasswd_file: Option<PathBuf>,
-    /// How long a token of the identity dialect counts, in seconds.
+    /// How long a token of the identity dialect counts, in seconds; an hour where it is not set.
     #[serde(deserialize_with = "seconds", rename = "token_lifetime_s")]
     pub token_lifetime: Option<Duration>,
 }
@@ -182,7 +181,7 @@ pub struct Introspection {
     pub api_max_limit: u32,
     /// Whether `POST /v1/continue` is served at all.
     pub callback_enabled: bool,
-    /// Networks (CIDR) from which callbacks are taken.
+    /// Networks (CIDR) from which callbacks are taken; none means from nowhere.
     pub callback_networks: Vec<String>,
     /// Whether data are taken from outside for hosts that wait for none.
     pub permit_active_introspection: bool,
@@ -244,82 +243,4 @@ impl Default for Log {
 
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
-}
-
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file cannot be read, a key is unknown, a value is of the wrong type.
-    #[error(transparent)]
-    Read(#[from] Box<figment::Error>),
-    /// A value breaks a rule.
-    #[error("{key}: {rule}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// The rule, and what to do.
-        rule: String,
-    },
-}
-
-impl Config {
-    /// Reads the settings of `file` and of the environment, and checks them.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn load(file: &Path) -> Result<Self, Error> {
-        if !file.is_file() {
-            return Err(Error::Value { key: "--config", rule: format!("{} is not a file", file.display()) });
-        }
-        let config: Self = Figment::new()
-            .merge(Toml::file_exact(file))
-            .merge(Env::prefixed("HOSTLER_MANAGER_").split("__"))
-            .extract()
-            .map_err(Box::new)?;
-        config.check()?;
-        Ok(config)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        let refuse = |key, rule: &str| Err(Error::Value { key, rule: rule.to_owned() });
-        if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
-            return refuse("listen.tls_key", "listen.tls_certificate and listen.tls_key go together");
-        }
-        let plain = self.listen.tls_certificate.is_none();
-        if plain && !self.listen.rest.ip().is_loopback() && !self.listen.allow_plain_http {
-            return refuse(
-                "listen.rest",
-                "plain HTTP is refused on an address that is not loopback: configure listen.tls_certificate and \
-                 listen.tls_key, or set listen.allow_plain_http = true",
-            );
-        }
-        if let Some(url) = &self.database.url
-            && !url.starts_with("postgres://")
-            && !url.starts_with("postgresql://")
-        {
-            return refuse("database.url", "must begin with postgres://; leave it out for SQLite");
-        }
-        if self.auth.strategy == Strategy::HttpBasic && self.auth.htpasswd_file.is_none() {
-            return refuse("auth.htpasswd_file", "is needed by auth.strategy = \"http_basic\"");
-        }
-        for token in &self.auth.static_tokens {
-            if token.token_sha256.len() != 64 || hex::decode(&token.token_sha256).is_err() {
-                return refuse("auth.static_tokens.token_sha256", "must be a SHA-256 in 64 hexadecimal digits");
-            }
-            if let Some(role) = token.roles.iter().find(|role| hostler_core::policy::Role::from_name(role).is_none()) {
-                let rule = format!("{role} is not a role; roles are admin, service, manager, member, reader");
-                return Err(Error::Value { key: "auth.static_tokens.roles", rule });
-            }
-        }
-        if self.agents.heartbeat_s == 0 || self.agents.heartbeat_s > 300 {
-            return refuse("agents.heartbeat_s", "must be from 1 to 300");
-        }
-        if self.introspection.api_max_limit == 0 || self.introspection.api_max_limit > 1000 {
-            return refuse("introspection.api_max_limit", "must be from 1 to 1000");
-        }
-        if self.introspection.timeout > 315_576_000 {
-            return refuse("introspection.timeout", "must be at most 315576000");
-        }
-        Ok(())
-    }
 }

@@ -70,7 +70,9 @@ fn complain(text: &str) {
 }
 
 fn load(file: &Path) -> anyhow::Result<Config> {
-    Config::load(file).with_context(|| file.display().to_string())
+    let config = Config::load(file)?;
+    assemble::check(&config).with_context(|| file.display().to_string())?;
+    Ok(config)
 }
 
 fn check_config(file: &Path) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! Opening the store, reading from it and writing to it in transactions.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use hostler_common::error::Class;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyPool, Connection as _, Executor as _};
 
 use super::dialect;
@@ -89,6 +91,21 @@ pub enum Options {
     Sqlite(PathBuf),
     /// A PostgreSQL database: `postgres://…`.
     Postgres(String),
+}
+
+impl Options {
+    /// Whether the place can be understood; nothing is opened.
+    ///
+    /// # Errors
+    /// What is wrong, without the URL: there may be a password in it.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        let Self::Postgres(url) = self else { return Ok(()) };
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err("must begin with postgres://; leave it out for SQLite".into());
+        }
+        let form = "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters percent-encoded";
+        PgConnectOptions::from_str(url).map(|_| ()).map_err(|_| form.into())
+    }
 }
 
 /// Is asked before each transaction; an error keeps it from beginning. With it, simulations stop a manager between any two
@@ -228,10 +245,18 @@ impl Store {
         if matches!(self.writes, Writes::Pooled) {
             return Err(Error::Refused(Class::Invalid, "a PostgreSQL store is backed up with pg_dump".into()));
         }
+        // An empty file is what SQLite also writes to; made here, it is the owner's alone: there are password hashes in it.
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
+        made.map_err(|error| Error::Refused(Class::Invalid, format!("{}: {error}", target.display())))?;
         // It leaves the pool, as no reader may write.
         let mut connection = self.read().await?.detach();
         connection.execute("pragma query_only = off").await?;
-        sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await?;
+        let copy = sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await;
+        if copy.is_err() {
+            // Half a copy must not look like one.
+            std::fs::remove_file(target).ok();
+        }
+        copy?;
         Ok(connection.close().await?)
     }
 }
@@ -244,3 +269,17 @@ pub(super) async fn next_number(connection: &mut Connection, counter: &'static s
         .await?;
     Ok(row.0)
 }
+        }
+        // An empty file is what SQLite also writes to; made here, it is the owner's alone: there are password hashes in it.
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
+        made.map_err(|error| Error::Refused(Class::Invalid, format!("{}: {error}", target.display())))?;
+        // It leaves the pool, as no reader may write.
+        let mut connection = self.read().await?.detach();
+        connection.execute("pragma query_only = off").await?;
+        let copy = sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await;
+        if copy.is_err() {
+            // Half a copy must not look like one.
+            std::fs::remove_file(target).ok();
+        }
+        copy?;
+        Ok(connection.close().await?)

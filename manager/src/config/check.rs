@@ -1,0 +1,115 @@
+//! The rules that single types cannot hold.
+
+use std::ops::RangeInclusive;
+
+use hostler_core::introspection::document::net::Network;
+use hostler_core::policy::Role;
+
+use super::{Auth, Config, Listen, Strategy, default_domain};
+
+/// A value that breaks a rule.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// Its key, with dots.
+    pub(super) key: String,
+    /// The rule, and what to do.
+    pub(super) rule: String,
+}
+
+type Check = Result<(), Wrong>;
+
+fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
+    Err(Wrong { key: key.into(), rule: rule.into() })
+}
+
+/// Ten years in seconds: more is a typing error.
+const TEN_YEARS: u64 = 315_576_000;
+
+impl Config {
+    pub(super) fn check(&self) -> Check {
+        if self.state_dir.as_os_str().is_empty() {
+            return refuse("state_dir", "must name a directory, such as /var/lib/hostler-manager");
+        }
+        check_listen(&self.listen)?;
+        if self.bootstrap.as_ref().is_some_and(|bootstrap| !bootstrap.domain.eq_ignore_ascii_case(&default_domain())) {
+            return refuse("bootstrap.domain", "must be \"Default\", the one domain there is");
+        }
+        check_auth(&self.auth)?;
+        self.check_numbers()?;
+        for (index, network) in self.introspection.callback_networks.iter().enumerate() {
+            if Network::parse(network).is_none() {
+                let rule = "must be a network in CIDR notation, such as \"192.0.2.0/24\"";
+                return refuse(format!("introspection.callback_networks.{index}"), rule);
+            }
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
+            return refuse(
+                "log.filter",
+                format!("must be a level (error, warn, info, debug, trace) or directives: {error}"),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Check {
+        let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 12] = [
+            ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
+            ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
+            ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
+            ("agents.max_connections", agents.max_connections.into(), 1..=1_000_000, ""),
+            ("introspection.timeout", introspection.timeout, 1..=TEN_YEARS, " seconds"),
+            ("introspection.dedup_window", introspection.dedup_window, 0..=TEN_YEARS, " seconds"),
+            ("introspection.probe_timeout", introspection.probe_timeout, 1..=86_400, " seconds"),
+            ("introspection.api_max_limit", introspection.api_max_limit.into(), 1..=1000, ""),
+            ("introspection.inventories_kept", introspection.inventories_kept.into(), 1..=100_000, ""),
+            ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
+            ("retention.tasks_days", retention.tasks_days.into(), 1..=36_500, " days"),
+            ("retention.jobs_days", retention.jobs_days.into(), 1..=36_500, " days"),
+        ];
+        for (key, value, range, unit) in rules {
+            if !range.contains(&value) {
+                return refuse(key, format!("must be from {} to {}{unit}", range.start(), range.end()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_listen(listen: &Listen) -> Check {
+    match (&listen.tls_certificate, &listen.tls_key) {
+        (Some(_), None) => return refuse("listen.tls_key", "is missing: listen.tls_certificate needs its private key"),
+        (None, Some(_)) => return refuse("listen.tls_certificate", "is missing: listen.tls_key needs its certificate"),
+        (None, None) if !listen.rest.ip().is_loopback() && !listen.allow_plain_http => {
+            return refuse(
+                "listen.rest",
+                "plain HTTP is refused on an address that is not loopback: configure listen.tls_certificate and \
+                 listen.tls_key, or set listen.allow_plain_http = true",
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn check_auth(auth: &Auth) -> Check {
+    if auth.strategy == Strategy::HttpBasic && auth.htpasswd_file.is_none() {
+        return refuse("auth.htpasswd_file", "is needed by auth.strategy = \"http_basic\"");
+    }
+    let year = 1..=31_536_000;
+    if auth.token_lifetime.is_some_and(|lifetime| !year.contains(&lifetime.as_secs())) {
+        return refuse("auth.token_lifetime_s", "must be from 1 to 31536000 seconds");
+    }
+    for (index, token) in auth.static_tokens.iter().enumerate() {
+        let key = |name: &str| format!("auth.static_tokens.{index}.{name}");
+        if token.token_sha256.len() != 64 || hex::decode(&token.token_sha256).is_err() {
+            let rule = "must be the SHA-256 of the token in 64 hexadecimal digits: printf %s TOKEN | sha256sum";
+            return refuse(key("token_sha256"), rule);
+        }
+        if let Some(role) = token.roles.iter().find(|role| Role::from_name(role).is_none()) {
+            let known = Role::ALL.map(Role::name).join(", ");
+            return refuse(key("roles"), format!("{role:?} is not a role; roles are {known}"));
+        }
+    }
+    Ok(())
+}

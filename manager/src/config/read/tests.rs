@@ -1,0 +1,92 @@
+use std::io::Write as _;
+
+use super::*;
+
+fn load(text: &str) -> Result<Config, Error> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Config::load(file.path()).map_err(|error| match error {
+        Error::Value { place, rule } => {
+            Error::Value { place: place.replace(&file.path().display().to_string(), "F"), rule }
+        }
+        other => other,
+    })
+}
+
+#[test]
+fn errors_name_file_key_and_rule() {
+    let cases = [
+        ("", "F: state_dir: is missing"),
+        ("colour = 1", "F: colour: there is no such key; the keys here are state_dir"),
+        ("state_dir = 5", "F: state_dir: must be a path in quotes"),
+        ("state_dir = ''", "F: state_dir: must name a directory"),
+        ("listen.rest = 'nowhere'", "F: listen.rest: must be ADDRESS:PORT"),
+        ("listen.rest = 8080", "F: listen.rest: must be ADDRESS:PORT"),
+        ("listen.rest = '0.0.0.0:8080'", "F: listen.rest: plain HTTP is refused"),
+        ("listen.tls_certificate = '/c.pem'", "F: listen.tls_key: is missing"),
+        ("listen.tls_key = '/k.pem'", "F: listen.tls_certificate: is missing"),
+        ("listen.trusted_proxies = ['x']", "F: listen.trusted_proxies.0: must be an IP address"),
+        ("auth.strategy = 'ldap'", "F: auth.strategy: must be one of \"token\", \"none\", \"http_basic\""),
+        ("auth.strategy = 'http_basic'", "F: auth.htpasswd_file: is needed by"),
+        ("auth.token_lifetime_s = 0", "F: auth.token_lifetime_s: must be from 1"),
+        ("auth.static_tokens = [{name = 'a', roles = []}]", "F: auth.static_tokens.0.token_sha256: is missing"),
+        ("bootstrap.username = 'a'", "F: bootstrap.password: is missing"),
+        ("bootstrap = {username = 'a', password = 'b', domain = 'c'}", "F: bootstrap.domain: must be \"Default\""),
+        ("agents.heartbeat_s = 0", "F: agents.heartbeat_s: must be from 1 to 300 seconds"),
+        ("agents.max_connections = 0", "F: agents.max_connections: must be from 1"),
+        ("introspection.callback_networks = ['x']", "F: introspection.callback_networks.0: must be a network"),
+        ("introspection.timeout = 0", "F: introspection.timeout: must be from 1"),
+        ("introspection.processing.add_ports = 'all'", "F: introspection.processing.add_ports: there is no such key"),
+        (
+            "introspection.processing.processing.add_ports = 'some'",
+            "F: introspection.processing.processing.add_ports: must be one of \"pxe\"",
+        ),
+        (
+            "introspection.processing.processing.processing_hooks = ['x']",
+            "F: introspection.processing.processing.processing_hooks.0: there is no processing hook x",
+        ),
+        ("retention.events_days = 'a'", "F: retention.events_days: must be a whole number"),
+        ("retention.events_days = -3", "F: retention.events_days: must be a whole number"),
+        ("retention.jobs_days = 0", "F: retention.jobs_days: must be from 1 to 36500 days"),
+        ("log.filter = 'a=b=c'", "F: log.filter: must be a level"),
+        ("log.json = 'yes'", "F: log.json: must be true or false"),
+    ];
+    for (text, wanted) in cases {
+        let own = if text.contains("state_dir") || text.is_empty() { "" } else { "state_dir = '/s'\n" };
+        let error = load(&format!("{own}{text}")).unwrap_err().to_string();
+        assert!(error.starts_with(wanted), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn errors_repeat_no_secret() {
+    for text in [
+        "bootstrap = {username = 'a', password = 123454321}",
+        "bootstrap.password = secret123454321",
+        "bootstrap.username = 'a'\nbootstrap.password = ['123454321']",
+        "auth.static_tokens = [{name = 'a', roles = ['admin'], token_sha256 = '123454321'}]",
+    ] {
+        let error = load(&format!("state_dir = '/s'\n{text}")).unwrap_err().to_string();
+        assert!(!error.contains("123454321"), "{error}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let latin = folder.path().join("latin.toml");
+    std::fs::write(&latin, b"state_dir = '/s\xe4'").unwrap();
+    for file in [folder.path().to_owned(), folder.path().join("absent.toml"), latin] {
+        let error = Config::load(&file).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error}");
+        assert!(error.to_string().starts_with(&file.display().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn a_variable_is_named_where_it_is_to_blame() {
+    let from = Metadata::named("`HOSTLER_MANAGER_` environment variable(s)");
+    let key = ["agents".to_owned(), "heartbeat_s".to_owned()];
+    assert_eq!(place("F", &key, Some(&from)), "HOSTLER_MANAGER_AGENTS__HEARTBEAT_S");
+    assert_eq!(place("F", &key, None), "F: agents.heartbeat_s");
+}
