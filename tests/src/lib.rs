@@ -1,3 +1,4 @@
-//! What the tests share: the simulation of a whole fleet, and the harness that starts real binaries.
+//! What the tests share: the simulation of a whole fleet, and the load tool with its thousands of agents.
 
 pub mod sim;
+pub mod swarm;
