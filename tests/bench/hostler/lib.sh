@@ -90,7 +90,7 @@ table() {
                 for (i = 2; i <= n; i++)
                     for (j = i; j > 1 && sorted[j] < sorted[j - 1]; j--) { t = sorted[j]; sorted[j] = sorted[j - 1]; sorted[j - 1] = t }
                 m = int((n + 1) / 2)
-                printf "| %s | %s | %s | %s |\n", name, target[name], sorted[m], n > 1 ? shown : ""
+                printf "| %s | %s | %s | %s |\n", name, target[name], sorted[m], (n > 1 ? shown : "")
             }
         }' "$results"
 }
