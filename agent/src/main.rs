@@ -10,6 +10,7 @@ use hostler_agent::daemon::Daemon;
 use hostler_agent::identity::Identity;
 use hostler_agent::process::{Folder, supervise};
 use hostler_agent::shared_identity::SharedIdentity;
+use hostler_agent::{lldp, probes, sys};
 use tokio_util::sync::CancellationToken;
 
 const STATE_DIR: &str = "/var/lib/hostler-agent";
@@ -57,6 +58,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Read the facts of this host and print them; the daemon starts this.
+    #[command(hide = true)]
+    Probe {
+        #[command(flatten)]
+        arguments: probes::Arguments,
+    },
     /// Run the program of a job; the daemon starts this.
     #[command(hide = true)]
     Supervise {
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Command::Join { managers, token, state_dir, name } => join(&state_dir, &managers, &token, name),
         Command::Run { state_dir, config, exit_with_parent } => run(state_dir, config.as_deref(), exit_with_parent),
         Command::CheckConfig { config } => check_config(config.as_deref()),
+        Command::Probe { arguments } => probe(arguments),
         Command::Supervise { folder } => supervise::run(&Folder::new(folder)).context("a program cannot be supervised"),
     };
     match done {
@@ -119,6 +127,12 @@ fn check_config(config: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn probe(arguments: probes::Arguments) -> anyhow::Result<()> {
+    // The host has better things to do (spec/introspection.md §6.2); a probe that may not step back still looks.
+    sys::step_back().ok();
+    probes::run_cli(arguments, &mut std::io::stdout().lock()).context("the facts cannot be told")
+}
+
 fn start_log(log: &Log) -> anyhow::Result<()> {
     use tracing_subscriber::fmt;
     let filter = tracing_subscriber::EnvFilter::try_new(&log.filter).context("log.filter")?;
@@ -147,6 +161,7 @@ fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> any
         if exit_with_parent {
             watch_parent(stop.clone());
         }
+        tokio::spawn(listen_for_neighbours(state_dir.clone()));
         let identity = SharedIdentity::new(state_dir.clone(), identity);
         let daemon = Daemon::new(state_dir, identity, &config).await?;
         tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
@@ -160,6 +175,13 @@ fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> any
     // A thread may still wait for a program that goes on without us.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Hears LLDP for as long as the agent runs. Without the capability for that the probe says so in its section.
+async fn listen_for_neighbours(state_dir: PathBuf) {
+    if let Err(error) = lldp::listen(state_dir).await {
+        tracing::info!(%error, "LLDP neighbours are not heard");
+    }
 }
 
 /// Two agents on one journal would run jobs twice.

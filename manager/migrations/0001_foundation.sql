@@ -184,6 +184,7 @@ create table identity_user (
     id            text not null primary key,
     name          text not null unique,
     description   text not null,
+    email         text,
     password_hash text,
     enabled       bigint not null,
     project_id    text,
@@ -212,14 +213,17 @@ create table identity_credential (
     unique (user_id, name)
 );
 
+-- `scope` is a project's id, `system`, or empty for none; `audit_parent` is the audit id of the first token of a chain.
 create table identity_token (
     hash          text not null primary key,
     audit_id      text not null,
+    audit_parent  text,
     user_id       text not null references identity_user (id) on delete cascade,
     scope         text not null,
     methods       text not null,
-    credential_id text,
+    credential_id text references identity_credential (id) on delete cascade,
     issued_at     bigint not null,
     expires_at    bigint not null
 );
 create index identity_token_expiry on identity_token (expires_at);
+create index identity_token_user on identity_token (user_id, issued_at);

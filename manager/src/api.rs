@@ -3,8 +3,11 @@
 //! A dialect turns a request into a command or a query of the layers below and renders the answer.
 
 pub mod auth;
+pub mod identity;
 pub mod introspection;
 pub mod native;
+pub mod origin;
+pub mod peer;
 pub mod request_id;
 pub mod server;
 

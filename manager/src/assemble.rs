@@ -77,6 +77,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let ca = Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?);
     let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
     let identity = Identity::new(engine.clone(), &config.auth);
+    if let Some(bootstrap) = &config.bootstrap {
+        identity.bootstrap(bootstrap).await.context("bootstrap")?;
+    }
     let rest = listen("listen.rest", config.listen.rest).await?;
     let agents = listen("listen.agents", config.listen.agents).await?;
     write_addresses(&config.state_dir, &rest, &agents)?;

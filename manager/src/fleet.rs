@@ -12,6 +12,7 @@ pub mod link;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ pub struct Fleet {
     /// Settings.
     pub settings: Settings,
     live: Arc<Mutex<HashMap<HostId, CancellationToken>>>,
+    listening: Arc<AtomicBool>,
 }
 
 /// What a new join token is to be.
@@ -120,7 +122,7 @@ impl Fleet {
     /// A fleet over the engine's store.
     #[must_use]
     pub fn new(engine: Engine, ca: Arc<Ca>, settings: Settings) -> Self {
-        Self { engine, ca, settings, live: Arc::default() }
+        Self { engine, ca, settings, live: Arc::default(), listening: Arc::default() }
     }
 
     /// Makes a join token. The second value is its text, which nobody can read again.
@@ -247,6 +249,18 @@ impl Fleet {
         self.links().len()
     }
 
+    /// Whether agents can connect to this manager.
+    #[must_use]
+    pub fn listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
+    /// Agents can connect until the guard is dropped.
+    fn listen_begins(&self) -> Listening {
+        self.listening.store(true, Ordering::Relaxed);
+        Listening(Arc::clone(&self.listening))
+    }
+
     /// Ends the link of a host, if there is one.
     fn cut(&self, host: HostId) {
         if let Some(link) = self.links().remove(&host) {
@@ -273,6 +287,15 @@ impl Fleet {
     fn links(&self) -> std::sync::MutexGuard<'_, HashMap<HostId, CancellationToken>> {
         // The map is whole after any panic: every critical section is one operation on it.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Agents can connect.
+struct Listening(Arc<AtomicBool>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

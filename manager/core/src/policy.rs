@@ -33,6 +33,18 @@ impl Role {
         }
     }
 
+    /// The role and all that it includes, the strongest first: whoever has it can act as any of these.
+    #[must_use]
+    pub fn included(self) -> &'static [Self] {
+        match self {
+            Self::Admin => &Self::ALL,
+            Self::Service => &[Self::Service],
+            Self::Manager => &[Self::Manager, Self::Member, Self::Reader],
+            Self::Member => &[Self::Member, Self::Reader],
+            Self::Reader => &[Self::Reader],
+        }
+    }
+
     /// The role of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -69,6 +81,10 @@ pub enum Action {
     IdentityChange,
     /// Look at users, projects and roles.
     IdentityRead,
+    /// Look at the application credentials of users, and remove them.
+    IdentityCredential,
+    /// Change a password, knowing the one before.
+    IdentityPassword,
     /// Read the metrics.
     MetricsRead,
 }
@@ -88,8 +104,13 @@ const RULES: &[(Action, &str, &[Role])] = &[
     (Action::TaskChange, "task:change", &[Role::Service]),
     (Action::IdentityChange, "identity:change", &[]),
     (Action::IdentityRead, "identity:read", &[Role::Service]),
+    (Action::IdentityCredential, "identity:credential", &[]),
+    (Action::IdentityPassword, "identity:password", &[]),
     (Action::MetricsRead, "metrics:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
 ];
+
+/// What every user may do to what is their own, whatever their roles.
+const OWN: &[Action] = &[Action::IdentityRead, Action::IdentityCredential, Action::IdentityPassword];
 
 impl Action {
     /// The stable name, for the audit trail and for error texts.
@@ -149,6 +170,12 @@ pub fn allowed(caller: &Caller, action: Action) -> bool {
     rule(action).1.iter().any(|role| caller.has(*role))
 }
 
+/// Whether `caller` may do `action` to something of a user; `own` says that the caller is that user.
+#[must_use]
+pub fn allowed_own(caller: &Caller, action: Action, own: bool) -> bool {
+    (own && OWN.contains(&action)) || allowed(caller, action)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +218,28 @@ mod tests {
         for action in [Action::HostChange, Action::JoinToken, Action::IdentityChange] {
             for role in [Role::Service, Role::Manager, Role::Member, Role::Reader] {
                 assert!(!allowed(&caller(role, true), action), "{action:?} {role:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn users_have_rights_on_themselves_only() {
+        let nobody = Caller { name: "user:x".into(), roles: vec![], system_scope: false };
+        for action in [Action::IdentityRead, Action::IdentityCredential, Action::IdentityPassword] {
+            assert!(allowed_own(&nobody, action, true), "{action:?}");
+            assert!(!allowed_own(&nobody, action, false), "{action:?}");
+        }
+        assert!(!allowed_own(&nobody, Action::IdentityChange, true));
+        assert!(allowed_own(&caller(Role::Admin, false), Action::IdentityChange, false));
+    }
+
+    #[test]
+    fn roles_include_themselves_and_only_weaker_ones() {
+        for (index, role) in Role::ALL.into_iter().enumerate() {
+            assert!(role.included().contains(&role));
+            assert!(role.included().iter().all(|other| Role::ALL[index..].contains(other)));
+            for other in role.included() {
+                assert!(other.included().iter().all(|last| role.included().contains(last)), "transitive");
             }
         }
     }

@@ -1,46 +1,179 @@
-//! Who asks: turns what a request proves into a [`Caller`].
+//! Who calls: one function for all dialects, by the strategy of the configuration (spec/introspection.md §1.4).
+//!
+//! Identity headers that a client sends (`X-Roles`, `X-User-Id`, `X-Identity-Status` and their kind) are never read: what is
+//! not read cannot be forged. A dialect turns an [`AuthError`] into its own 401, 400 or 503 and sends [`challenge`] with 401.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hostler_common::error::Class;
 use hostler_core::policy::{Caller, Role};
 use http::HeaderMap;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use http::header::AUTHORIZATION;
+use secrecy::SecretString;
 
 use super::Api;
-use super::server::Peer;
+use super::origin::origin;
+use super::peer::Peer;
 use crate::config::Strategy;
+use crate::identity::{self, Session};
 
-/// Why nobody could be made out.
+/// Why nobody knows who calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// Nothing was proved.
-    #[error("a token is needed: X-Auth-Token or Authorization: Bearer")]
+    /// No proof was sent. 401.
+    #[error("Authentication required")]
     Missing,
-    /// What was given does not count, or not any more.
-    #[error("the token does not count, or not any more")]
+    /// The proof does not hold. 401, with the same text: what was wrong is for the audit trail.
+    #[error("Authentication required")]
     Invalid,
-    /// What was given cannot be read.
+    /// What was sent is no proof at all; the text says why. 400.
     #[error("{0}")]
     Malformed(String),
-    /// It cannot be checked at the moment.
+    /// The proof cannot be checked at the moment; the text says why. 503.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// The caller of a request.
+/// A caller, and the session of their token where they brought one.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    pub(super) caller: Caller,
+    pub(super) session: Option<Arc<Session>>,
+}
+
+impl Who {
+    fn of(session: Arc<Session>) -> Self {
+        Self { caller: session.caller(), session: Some(session) }
+    }
+}
+
+/// Who calls.
 ///
 /// # Errors
 /// See [`AuthError`].
-pub async fn authenticate(api: &Api, headers: &HeaderMap, _peer: &Peer) -> Result<Caller, AuthError> {
-    if api.config.auth.strategy == Strategy::None {
-        return Ok(Caller::anonymous());
+pub async fn authenticate(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Caller, AuthError> {
+    identify(api, headers, peer).await.map(|who| who.caller)
+}
+
+/// The `WWW-Authenticate` header that goes with a 401.
+#[must_use]
+pub fn challenge(api: &Api, headers: &HeaderMap, peer: &Peer) -> String {
+    match api.config.auth.strategy {
+        Strategy::HttpBasic => "Basic realm=\"introspection\"".into(),
+        Strategy::Token | Strategy::None => {
+            format!("Keystone uri=\"{}/identity/v3\"", origin(&api.config.listen, headers, peer))
+        }
     }
-    let bearer = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let token = headers.get("x-auth-token").and_then(|value| value.to_str().ok()).or(bearer);
-    let hash = hex::encode(Sha256::digest(token.ok_or(AuthError::Missing)?.as_bytes()));
-    let known = &api.config.auth.static_tokens;
-    let found = known.iter().find(|known| bool::from(known.token_sha256.as_bytes().ct_eq(hash.as_bytes())));
-    let found = found.ok_or(AuthError::Invalid)?;
-    let roles = found.roles.iter().filter_map(|role| Role::from_name(role)).collect();
-    Ok(Caller { name: format!("token:{}", found.name), roles, system_scope: false })
+}
+
+/// Who calls, and with which session.
+pub(super) async fn identify(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
+    match api.config.auth.strategy {
+        // Clients without authentication still send `X-Auth-Token: notused`; nothing of it is looked at.
+        Strategy::None => Ok(Who { caller: Caller::anonymous(), session: None }),
+        Strategy::Token => {
+            let token = token_of(headers)?.ok_or(AuthError::Missing)?;
+            let session = api.identity.session(token).await.map_err(|error| unavailable(&error))?;
+            session.map(Who::of).ok_or(AuthError::Invalid)
+        }
+        Strategy::HttpBasic => basic(api, headers, peer).await,
+    }
+}
+
+/// The token of a request: `X-Auth-Token`, or else `Authorization: Bearer`. Nothing that is empty counts as sent.
+fn token_of(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+    if let Some(value) = headers.get("x-auth-token").filter(|value| !value.is_empty()) {
+        return value.to_str().map(Some).map_err(|_| AuthError::Invalid);
+    }
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().map_err(|_| AuthError::Invalid)?;
+    Ok(scheme(value).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token))
+}
+
+/// The scheme of an `Authorization` header and what follows it.
+fn scheme(value: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = value.trim().split_once(' ')?;
+    Some((scheme, rest.trim())).filter(|(_, rest)| !rest.is_empty())
+}
+
+/// Refuses a proof that cannot be read at all; where a dialect must say so before it looks at anything else.
+///
+/// # Errors
+/// [`AuthError::Malformed`].
+pub fn check_form(api: &Api, headers: &HeaderMap) -> Result<(), AuthError> {
+    if api.config.auth.strategy == Strategy::HttpBasic {
+        basic_proof(headers)?;
+    }
+    Ok(())
+}
+
+/// Name and password of HTTP Basic; `None` where there is no such header, or a bearer token.
+fn basic_proof(headers: &HeaderMap) -> Result<Option<(String, String)>, AuthError> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let malformed = |why: &str| AuthError::Malformed(format!("Malformed Authorization header: {why}"));
+    let value = value.to_str().map_err(|_| malformed("it has bytes that are not ASCII"))?;
+    let (scheme, proof) = scheme(value).ok_or_else(|| malformed("expected a scheme and credentials"))?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(None);
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(malformed("only Basic authentication is supported"));
+    }
+    let decoded = STANDARD.decode(proof).map_err(|_| malformed("the credentials are not base64"))?;
+    let decoded = String::from_utf8(decoded).map_err(|_| malformed("the credentials are not UTF-8"))?;
+    let (name, password) = decoded.split_once(':').ok_or_else(|| malformed("expected name:password"))?;
+    Ok(Some((name.to_owned(), password.to_owned())))
+}
+
+/// HTTP Basic against the password file. Static tokens count too, identity tokens do not: this strategy has its users in
+/// the file.
+async fn basic(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
+    if let Some(session) = token_of(headers)?.and_then(|token| api.identity.static_session(token)) {
+        return Ok(Who::of(Arc::new(session)));
+    }
+    let Some((name, password)) = basic_proof(headers)? else {
+        return Err(if token_of(headers)?.is_some() { AuthError::Invalid } else { AuthError::Missing });
+    };
+    let matches = api.identity.password_file_matches(&name, &SecretString::from(password)).await;
+    if matches.map_err(|error| unavailable(&error))? {
+        let caller = Caller { name: format!("user:{name}"), roles: Role::ALL.to_vec(), system_scope: true };
+        return Ok(Who { caller, session: None });
+    }
+    let from = peer.address.map(|address| address.ip());
+    api.identity.login_failed(from, "http_basic", &name, "wrong name or password").await;
+    Err(AuthError::Invalid)
+}
+
+/// What a failure of the identity is to somebody whose proof it should have checked.
+fn unavailable(error: &identity::Error) -> AuthError {
+    match error {
+        identity::Error::Unauthenticated(_) => AuthError::Invalid,
+        identity::Error::Refused(Class::Unavailable, text) => AuthError::Unavailable(text.clone()),
+        other => {
+            tracing::error!(error = %other, "a proof cannot be checked");
+            AuthError::Unavailable("Identity cannot be checked at the moment; try again.".into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn where_a_token_is_looked_for() {
+        assert_eq!(token_of(&headers(&[("x-auth-token", "a"), ("authorization", "Bearer b")])), Ok(Some("a")));
+        assert_eq!(token_of(&headers(&[("x-auth-token", ""), ("authorization", "bearer  b")])), Ok(Some("b")));
+        assert_eq!(token_of(&headers(&[("authorization", "Basic b")])), Ok(None));
+        assert_eq!(token_of(&headers(&[("authorization", "Bearer")])), Ok(None));
+        assert_eq!(token_of(&headers(&[("x-roles", "admin"), ("x-identity-status", "Confirmed")])), Ok(None));
+    }
 }

@@ -10,7 +10,6 @@ mod connection;
 mod failure;
 pub mod health;
 pub mod metrics;
-mod peer;
 pub mod router;
 pub mod service;
 pub mod tls;
@@ -25,7 +24,6 @@ use super::Api;
 use crate::config::Listen;
 
 pub use accept::serve_connections;
-pub use peer::Peer;
 pub use service::Service;
 
 /// What clients may cost, so that no number of slow, greedy or broken ones takes the manager down (design §10.10).

@@ -52,6 +52,7 @@ pub async fn serve(fleet: Fleet, listener: TcpListener, stop: CancellationToken)
         let (tls, fleet, stop) = (Arc::clone(&tls), fleet.clone(), stop.clone());
         tokio::spawn(async move { tls.rotate(&fleet, stop).await })
     };
+    let _listening = fleet.listen_begins();
     let connections = accept(fleet.clone(), tls, Arc::clone(&refusals), listener, stop.clone());
     let service = Service { fleet, refusals, stop: stop.clone() };
     let link = AgentLinkServer::new(service.clone()).max_decoding_message_size(MESSAGE_MAX);

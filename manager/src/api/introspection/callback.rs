@@ -21,7 +21,6 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::error::Failure;
-use super::links::source;
 use super::replay::{self, Done, Entrance};
 use super::transport::Call;
 use super::{Dialect, body};
@@ -56,9 +55,9 @@ pub(super) async fn post(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
 }
 
 fn is_admitted(call: &Call<'_>) -> bool {
-    call.peer.certified
-        || source(&call.dialect.api.config, &call.parts.headers, &call.peer)
-            .is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
+    let proxies = &call.dialect.api.config.listen.trusted_proxies;
+    let address = call.peer.source(&call.parts.headers, proxies);
+    address.is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
 }
 
 /// Finds the host of a document, gives it to the host's machine and waits until the run is over.

@@ -16,12 +16,13 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 use tracing::Instrument as _;
 
-use super::caller::{Peer, caller, malformed_proof, peer};
+use super::caller::{caller, malformed_proof, peer};
 use super::error::Failure;
 use super::links::Links;
 use super::path::Resource;
 use super::version::{self, Version};
 use super::{Dialect, body, callback, data, json, list, rules, runs};
+use crate::api::peer::Peer;
 use crate::store::introspection::DataKind;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");

@@ -144,7 +144,7 @@ mod tests {
         let table = [
             (store::Error::Unavailable("disk full".into()), 503, "the store is not available: disk full"),
             (store::Error::Moved, 409, "changed by somebody else"),
-            (store::Error::Exists("host.name".into()), 409, "exists already"),
+            (store::Error::Exists("host.name".into()), 409, "a thing of that name"),
             (store::Error::Broken("select nonsense".into()), 500, "internal error"),
             (store::Error::Refused(Class::Internal, "select nonsense".into()), 500, "internal error"),
             (store::Error::Refused(Class::Invalid, "uses: no".into()), 400, "uses: no"),

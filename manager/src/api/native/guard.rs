@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::error::{Error, Result};
 use crate::api::Api;
 use crate::api::auth::{self, AuthError};
-use crate::api::server::Peer;
+use crate::api::peer::Peer;
 
 /// Who asks, by the name of the audit trail. Only behind [`guard`].
 #[derive(Clone, Debug)]
@@ -26,9 +26,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
 
 /// Lets a request pass if its caller may do `action`, and tells the handler who they are.
 pub async fn guard(State((api, action)): State<(Api, Action)>, mut request: Request, next: Next) -> Response {
-    let Some(peer) = request.extensions().get::<Peer>().cloned() else {
-        return Error::internal(&"a request without its peer").into_response();
-    };
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     match admit(&api, request.headers(), &peer, action).await {
         Ok(caller) => {
             request.extensions_mut().insert(Actor(caller.name));
@@ -43,7 +41,7 @@ pub async fn guard(State((api, action)): State<(Api, Action)>, mut request: Requ
 /// # Errors
 /// 401 if nobody can be made out, 403 if they may not.
 pub async fn admit(api: &Api, headers: &HeaderMap, peer: &Peer, action: Action) -> Result<Caller> {
-    let caller = auth::authenticate(api, headers, peer).await.map_err(refused)?;
+    let caller = auth::authenticate(api, headers, peer).await.map_err(|error| refused(api, headers, peer, &error))?;
     tracing::Span::current().record("actor", caller.name.as_str());
     if policy::allowed(&caller, action) {
         return Ok(caller);
@@ -52,11 +50,16 @@ pub async fn admit(api: &Api, headers: &HeaderMap, peer: &Peer, action: Action) 
     Err(Error::new(StatusCode::FORBIDDEN, text))
 }
 
-fn refused(error: AuthError) -> Error {
+fn refused(api: &Api, headers: &HeaderMap, peer: &Peer, error: &AuthError) -> Error {
     let text = error.to_string();
     match error {
         AuthError::Missing | AuthError::Invalid => {
-            Error::new(StatusCode::UNAUTHORIZED, text).with_challenge(HeaderValue::from_static("Bearer"))
+            let text = format!("{text}: send a valid token in X-Auth-Token or Authorization: Bearer");
+            let error = Error::new(StatusCode::UNAUTHORIZED, text);
+            match HeaderValue::from_str(&auth::challenge(api, headers, peer)) {
+                Ok(challenge) => error.with_challenge(challenge),
+                Err(_) => error,
+            }
         }
         AuthError::Malformed(_) => Error::new(StatusCode::BAD_REQUEST, text),
         AuthError::Unavailable(_) => Error::new(StatusCode::SERVICE_UNAVAILABLE, text),

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::Limits;
 use super::activity::{Activity, Verdict, Watched};
-use super::peer::Peer;
 use super::service::Service;
 use crate::metrics::hot::COUNTERS;
 
@@ -39,30 +38,25 @@ impl Connection {
     pub(super) async fn serve(self, socket: TcpStream, acceptor: Option<TlsAcceptor>) {
         let _counted = COUNTERS.connection();
         let Some(acceptor) = acceptor else {
-            return self.run(socket, None).await;
+            return self.run(socket).await;
         };
         match tokio::time::timeout(self.service.limits().head, acceptor.accept(socket)).await {
-            Ok(Ok(stream)) => {
-                let certificates = stream.get_ref().1.peer_certificates();
-                let certificate =
-                    certificates.and_then(<[_]>::first).map(|certificate| Arc::from(certificate.as_ref()));
-                self.run(stream, certificate).await;
-            }
+            Ok(Ok(stream)) => self.run(stream).await,
             Ok(Err(error)) => tracing::debug!(peer = %self.address, %error, "a TLS handshake failed"),
             Err(_) => tracing::debug!(peer = %self.address, "a TLS handshake took too long"),
         }
     }
 
-    async fn run<S>(self, stream: S, certificate: Option<Arc<[u8]>>)
+    async fn run<S>(self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = *self.service.limits();
         let activity = Activity::begin();
-        let peer = Peer { address: self.address, certificate };
+        let peer = self.address;
         let (service, watch) = (self.service, Arc::clone(&activity));
         let answer = service_fn(move |request: http::Request<Incoming>| {
-            let (service, peer, under_way) = (service.clone(), peer.clone(), watch.request());
+            let (service, under_way) = (service.clone(), watch.request());
             async move {
                 let response = service.call(peer, request.map(Body::new)).await;
                 drop(under_way);

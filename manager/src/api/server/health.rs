@@ -8,10 +8,11 @@ use hostler_core::policy::Action;
 use http::{StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
-use super::{Peer, metrics};
+use super::metrics;
 use crate::api::Api;
 use crate::api::native::error::Error;
 use crate::api::native::guard::admit;
+use crate::api::peer::Peer;
 
 #[derive(Clone)]
 struct Health {
@@ -44,7 +45,7 @@ async fn unready(health: &Health) -> Option<String> {
     if let Err(error) = health.api.engine.store.ping().await {
         return Some(error.to_string());
     }
-    None
+    (!health.api.fleet.listening()).then(|| "agents cannot connect".into())
 }
 
 /// Free for this machine itself; over the network the figures of a fleet are for those who may read it.

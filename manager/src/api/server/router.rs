@@ -4,13 +4,14 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::health;
-use crate::api::native::{self, error::Error};
-use crate::api::{Api, introspection};
+use crate::api::native::error::Error;
+use crate::api::{Api, identity, introspection, native};
 
 /// Everything that the common listener serves. `stop` makes the manager not ready, so that nobody is sent here any more.
 pub fn router(api: Api, stop: CancellationToken) -> Router {
     Router::new()
         .nest("/api", native::routes(api.clone()))
+        .nest("/identity", identity::routes(api.clone()))
         .merge(introspection::mounted(api.clone(), "/introspection"))
         .merge(introspection::literals(api.clone()))
         .route("/", introspection::root(api.clone()))

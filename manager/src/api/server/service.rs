@@ -1,5 +1,6 @@
 //! What surrounds each request, whatever it is for: its id, its span, limits, metrics, the last word on panics.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use futures::FutureExt as _;
 use hostler_common::text::clip;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -15,9 +15,10 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span, field};
 
+use super::Limits;
 use super::body::bounded;
 use super::failure::{dialect_of, failure};
-use super::{Limits, Peer};
+use crate::api::peer::Peer;
 use crate::api::request_id::{self, RequestId};
 use crate::metrics::Dialect;
 use crate::metrics::hot::COUNTERS;
@@ -54,18 +55,17 @@ impl Service {
     }
 
     /// Answers one request. Always answers; a panic becomes 500, slowness 503 or 408.
-    pub async fn call(&self, peer: Peer, mut request: Request<Body>) -> Response<Body> {
+    pub async fn call(&self, peer: SocketAddr, mut request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
         let dialect = dialect_of(request.uri().path());
         let id = RequestId::of(request.headers());
         let method = request.method().clone();
         let path = clip(request.uri().path(), PATH_MAX);
-        let span =
-            tracing::info_span!("request", id = id.as_str(), %method, path, peer = %peer.address, actor = field::Empty);
+        let span = tracing::info_span!("request", id = id.as_str(), %method, path, %peer, actor = field::Empty);
         let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(peer.address));
-        extensions.insert(peer);
+        extensions.insert(Peer::plain(peer));
         extensions.insert(id.clone());
+        name_host(&mut request);
         if dialect == Dialect::Native {
             tidy(&mut request);
         }
@@ -124,6 +124,15 @@ impl Service {
             Dialect::Introspection => self.limits.request_introspection,
             Dialect::Native | Dialect::Identity | Dialect::Service => self.limits.request,
         }
+    }
+}
+
+/// HTTP/2 names the host in its target; links and the catalogue read it in one place, the header of HTTP/1.1.
+fn name_host(request: &mut Request<Body>) {
+    if let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().entry(header::HOST).or_insert(host);
     }
 }
 
