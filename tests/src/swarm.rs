@@ -9,7 +9,7 @@ pub mod agent;
 pub mod crew;
 pub mod document;
 pub mod fill;
-pub mod memory;
 pub mod report;
 pub mod rest;
 pub mod rounds;
+pub mod usage;

@@ -22,8 +22,8 @@ const LARGE: usize = 32 << 10;
 pub(super) struct Room(Arc<Semaphore>);
 
 impl Room {
-    /// Room for `KiB` of large messages at once.
-    const KIB: usize = 256 << 10;
+    /// KiB of large messages at once: more than one of the largest, and as many ordinary documents as keep the store busy.
+    const KIB: usize = 24 << 10;
 
     pub(super) fn new() -> Self {
         Self(Arc::new(Semaphore::new(Self::KIB)))

@@ -13,6 +13,7 @@ bench_swarm() {
     note "$agents agents: enrolled, connected and known, s" "" "$($get .all_connected_and_known_s <<<"$out")"
     for ((round = 1; round <= rounds; round++)); do
         note "$agents agents: all introspected, s" "<= 20" "$($get ".round${round}_s" <<<"$out")"
+        note "$agents agents: manager's processor time for all, s" "" "$($get ".round${round}_manager_cpu_s" <<<"$out")"
         note "$agents agents: start to end of each, p50, ms" "" "$($get ".round${round}_each_p50_ms" <<<"$out")"
         note "$agents agents: start to end of each, p99, ms" "" "$($get ".round${round}_each_p99_ms" <<<"$out")"
         note "$agents agents: runs that failed" "0" "$($get ".round${round}_errors" <<<"$out")"

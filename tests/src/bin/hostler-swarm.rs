@@ -13,10 +13,10 @@ use hostler_tests::swarm::agent::Shared;
 use hostler_tests::swarm::crew::{Crew, Muster};
 use hostler_tests::swarm::document::Template;
 use hostler_tests::swarm::fill;
-use hostler_tests::swarm::memory::Memory;
 use hostler_tests::swarm::report::Report;
 use hostler_tests::swarm::rest::Rest;
 use hostler_tests::swarm::rounds::{Round, all_connected, all_ended, introspect, latency};
+use hostler_tests::swarm::usage::{Memory, processor_time};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::time::Instant;
 
@@ -159,8 +159,12 @@ async fn run(mode: Mode, report: &mut Report) -> anyhow::Result<()> {
         Mode::Introspect { swarm, rounds, requests } => {
             let party = Party::gather(swarm, report).await?;
             for number in 1..=rounds {
+                let before = party.processor_time()?;
                 let round = introspect(&party.rest, &party.crew.hosts, requests, PATIENCE).await?;
                 tell(report, &format!("round{number}"), round);
+                if let (Some(before), Some(after)) = (before, party.processor_time()?) {
+                    report.seconds(format!("round{number}_manager_cpu_s"), after.saturating_sub(before));
+                }
             }
             party.dismiss("rounds", report).await
         }
@@ -228,6 +232,11 @@ impl Party {
         report.add("first_errors", first.errors.len());
         party.weigh("connected", report)?;
         Ok(party)
+    }
+
+    /// The processor time of the manager until now, if that is measured.
+    fn processor_time(&self) -> anyhow::Result<Option<Duration>> {
+        self.watched.map(|(pid, _)| processor_time(pid)).transpose()
     }
 
     /// Reports the manager's memory and what of it is there for each agent.
