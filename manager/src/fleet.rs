@@ -5,9 +5,11 @@
 
 pub mod accept;
 mod admit;
+mod attach;
 pub mod ca;
 pub mod desk;
 pub mod enrol;
+mod frames;
 pub mod link;
 
 use std::collections::HashMap;

@@ -101,7 +101,7 @@ async fn keep_inventory(turn: &Turn, tx: &mut Connection, host: HostId, document
         host,
         hash: &hash,
         sections: &section_states(document),
-        processed: &document.to_string(),
+        processed: &serde_json::to_string(document)?,
         unprocessed: &unprocessed,
     };
     inventory_insert(tx, &new, turn.settings.inventories_kept.max(1), turn.now).await

@@ -1,5 +1,7 @@
 //! One input of one machine: load, decide and commit in one transaction; wake others after it.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use hostler_common::error::Class;
 use hostler_common::id::{HostId, JobId, MachineId, TaskId};
@@ -93,11 +95,13 @@ impl Engine {
     /// # Errors
     /// Class `Denied` if the job belongs to another host; see [`Error`].
     pub async fn job_update(&self, host: HostId, update: JobUpdate) -> Result<()> {
+        // Shared, not copied: with a document in it, it may wait for its turn in the store's queue for a while.
+        let update = Arc::new(update);
         let mut tries = 0;
         loop {
-            let (turn, update) = (self.turn(None), update.clone());
+            let (turn, update) = (self.turn(None), Arc::clone(&update));
             let done =
-                self.store.write(move |tx| Box::pin(async move { take_update(&turn, tx, host, update).await })).await;
+                self.store.write(move |tx| Box::pin(async move { take_update(&turn, tx, host, &update).await })).await;
             tries += 1;
             match done {
                 Err(Error::Moved) if tries < TRIES => {}
@@ -232,7 +236,7 @@ async fn take_update(
     turn: &Turn,
     tx: &mut Connection,
     host: HostId,
-    update: JobUpdate,
+    update: &JobUpdate,
 ) -> Result<Option<Committed<Introspection>>> {
     let Some(known) = job::job_find(tx, update.job).await? else {
         // Its machine is gone, with its host or by retention: nobody waits for it.
@@ -249,7 +253,9 @@ async fn take_update(
     }
     let Some((kind, subject)) = machine::machine_subject(tx, known.machine).await? else { return Ok(None) };
     match kind.as_str() {
-        Introspection::KIND => apply::<IntrospectionDomain>(turn, tx, &subject, Input::Job(update)).await.map(Some),
+        Introspection::KIND => {
+            apply::<IntrospectionDomain>(turn, tx, &subject, Input::Job(update.clone())).await.map(Some)
+        }
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
 }

@@ -1,22 +1,19 @@
 //! The gRPC services that agents talk to: moves frames between a stream and the desk.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::Stream;
 use hostler_common::error::Class;
 use hostler_common::job::JobUpdate;
 use hostler_common::time::Timestamp;
+use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
-use hostler_proto::v1::agent_link_server::{AgentLink, AgentLinkServer};
+use hostler_proto::v1::agent_link_server::AgentLink;
 use hostler_proto::v1::enrollment_server::{Enrollment, EnrollmentServer};
 use hostler_proto::v1::manager_frame::Frame as Down;
-use hostler_proto::{MESSAGE_MAX, v1};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
-use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -24,8 +21,10 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Fleet;
 use super::accept::{HostCertificate, Peer, Tls, accept};
 use super::admit::Refusals;
+use super::attach::Links;
 use super::desk::{Hello, Order, Session};
 use super::enrol::{self, Enrolled};
+use super::frames::Frames;
 use crate::store::Error;
 use crate::store::host::Greeting;
 
@@ -55,23 +54,27 @@ pub async fn serve(fleet: Fleet, listener: TcpListener, stop: CancellationToken)
     let _listening = fleet.listen_begins();
     let connections = accept(fleet.clone(), tls, Arc::clone(&refusals), listener, stop.clone());
     let service = Service { fleet, refusals, stop: stop.clone() };
-    let link = AgentLinkServer::new(service.clone()).max_decoding_message_size(MESSAGE_MAX);
+    let links = Links::new(service.clone());
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .max_concurrent_streams(Some(8))
-        .initial_stream_window_size(Some(64 << 10))
-        .initial_connection_window_size(Some(128 << 10))
+        // What an agent may send ahead of us: a thousand that wait for their turn hold this much each.
+        .initial_stream_window_size(Some(32 << 10))
+        .initial_connection_window_size(Some(64 << 10))
         .add_service(EnrollmentServer::new(service))
-        .add_service(link)
+        .add_service(links)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.clone().cancelled_owned())
         .await?;
     rotation.await?;
     Ok(())
 }
 
+/// A frame for the agent, or how its link ends.
+pub(super) type Outgoing = Result<v1::ManagerFrame, Status>;
+
 #[derive(Clone)]
-struct Service {
+pub(super) struct Service {
     fleet: Fleet,
     refusals: Arc<Refusals>,
     stop: CancellationToken,
@@ -94,13 +97,13 @@ impl Service {
         status
     }
 
-    async fn certificate<T>(&self, request: &Request<T>) -> Result<(Peer, HostCertificate), Status> {
-        let peer = Self::peer(request)?;
+    /// The certificate of the host at the other end.
+    async fn certificate(&self, peer: &Peer) -> Result<HostCertificate, Status> {
         match peer.certificate.clone() {
-            Some(certificate) => Ok((peer, certificate)),
+            Some(certificate) => Ok(certificate),
             None => {
                 let error = Error::Refused(Class::Denied, "a link needs the certificate of a host".into());
-                Err(self.refuse(&peer, "", error).await)
+                Err(self.refuse(peer, "", error).await)
             }
         }
     }
@@ -152,10 +155,11 @@ impl Enrollment for Service {
 
 #[tonic::async_trait]
 impl AgentLink for Service {
-    type AttachStream = Pin<Box<dyn Stream<Item = Result<v1::ManagerFrame, Status>> + Send>>;
+    type AttachStream = ReceiverStream<Outgoing>;
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::Identity>, Status> {
-        let (peer, who) = self.certificate(&request).await?;
+        let peer = Self::peer(&request)?;
+        let who = self.certificate(&peer).await?;
         let asked = request.into_inner();
         let clock = Timestamp::from_micros(asked.clock_us);
         match self.fleet.renew(who.host, who.serial, asked.csr, clock).await {
@@ -164,11 +168,17 @@ impl AgentLink for Service {
         }
     }
 
-    async fn attach(
-        &self,
-        request: Request<Streaming<v1::AgentFrame>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
-        let (peer, who) = self.certificate(&request).await?;
+    async fn attach(&self, _: Request<Streaming<v1::AgentFrame>>) -> Result<Response<Self::AttachStream>, Status> {
+        // `super::attach` takes these requests before the generated code would.
+        Err(Status::unimplemented("links are not made this way"))
+    }
+}
+
+impl Service {
+    /// Begins a link; what comes out of the receiver is to be sent to the agent.
+    pub(super) async fn link(&self, request: Request<Frames>) -> Result<mpsc::Receiver<Outgoing>, Status> {
+        let peer = Self::peer(&request)?;
+        let who = self.certificate(&peer).await?;
         let mut frames = request.into_inner();
         let hello = first_frame(&mut frames, &peer).await?;
         let session = match self.fleet.hello(&who, hello).await {
@@ -180,13 +190,13 @@ impl AgentLink for Service {
         self.fleet.link_begins(who.host, &stop);
         let link = Link { fleet: self.fleet.clone(), session, frames, down, stop };
         tokio::spawn(link.run());
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+        Ok(outgoing)
     }
 }
 
 /// Reads the hello of a new link.
-async fn first_frame(frames: &mut Streaming<v1::AgentFrame>, peer: &Peer) -> Result<Hello, Status> {
-    let first = tokio::time::timeout(HELLO, frames.message())
+async fn first_frame(frames: &mut Frames, peer: &Peer) -> Result<Hello, Status> {
+    let first = tokio::time::timeout(HELLO, frames.next())
         .await
         .map_err(|_| Status::deadline_exceeded("no hello"))??
         .and_then(|frame| frame.frame);
@@ -213,8 +223,8 @@ async fn first_frame(frames: &mut Streaming<v1::AgentFrame>, peer: &Peer) -> Res
 struct Link {
     fleet: Fleet,
     session: Session,
-    frames: Streaming<v1::AgentFrame>,
-    down: mpsc::Sender<Result<v1::ManagerFrame, Status>>,
+    frames: Frames,
+    down: mpsc::Sender<Outgoing>,
     stop: CancellationToken,
 }
 
@@ -280,7 +290,7 @@ impl Link {
                     }
                 }
                 frame = self.frames.next() => {
-                    let Some(Ok(frame)) = frame else { return End::Gone };
+                    let Ok(Some(frame)) = frame else { return End::Gone };
                     *seen_at = self.fleet.engine.clock.now();
                     silence.as_mut().reset(tokio::time::Instant::now() + heartbeat * MISSED);
                     if let Err(end) = self.take(frame).await {
@@ -320,7 +330,7 @@ impl Link {
         Ok(())
     }
 
-    async fn order(&self, order: Order) -> Result<(), End> {
+    async fn order(&mut self, order: Order) -> Result<(), End> {
         self.tell(match order {
             Order::Run(spec) => Down::Job((&spec).into()),
             Order::Cancel(job) => Down::Cancel(v1::CancelJob { id: job.to_string() }),
@@ -329,7 +339,7 @@ impl Link {
         .await
     }
 
-    async fn tell(&self, frame: Down) -> Result<(), End> {
+    async fn tell(&mut self, frame: Down) -> Result<(), End> {
         tokio::select! {
             sent = self.down.send(Ok(v1::ManagerFrame { frame: Some(frame) })) => sent.map_err(|_| End::Gone),
             () = self.stop.cancelled() => Err(End::Cut),

@@ -165,7 +165,7 @@ pub async fn data_put(
     document: &Value,
     at: Timestamp,
 ) -> Result<()> {
-    let text = document.to_string();
+    let text = serde_json::to_string(document)?;
     let etag = hex::encode(Sha256::digest(text.as_bytes()));
     sqlx::query(
         "insert into introspection_data (host_id, kind, document, etag, stored_at) values ($1, $2, $3, $4, $5) \

@@ -269,17 +269,3 @@ pub(super) async fn next_number(connection: &mut Connection, counter: &'static s
         .await?;
     Ok(row.0)
 }
-        }
-        // An empty file is what SQLite also writes to; made here, it is the owner's alone: there are password hashes in it.
-        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
-        made.map_err(|error| Error::Refused(Class::Invalid, format!("{}: {error}", target.display())))?;
-        // It leaves the pool, as no reader may write.
-        let mut connection = self.read().await?.detach();
-        connection.execute("pragma query_only = off").await?;
-        let copy = sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await;
-        if copy.is_err() {
-            // Half a copy must not look like one.
-            std::fs::remove_file(target).ok();
-        }
-        copy?;
-        Ok(connection.close().await?)

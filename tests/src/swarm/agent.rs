@@ -1,0 +1,161 @@
+//! One agent of a swarm: the agent's own link and runner over a journal in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hostler_agent::link;
+use hostler_agent::runner::{Effect, Input, Limits, Runner};
+use hostler_agent::shared_identity::SharedIdentity;
+use hostler_common::id::JobId;
+use hostler_common::job::{Captured, JobState, JobUpdate, Outcome};
+use hostler_common::time::{Clock as _, SystemClock};
+use hostler_proto::v1;
+use hostler_proto::v1::agent_frame::Frame as Up;
+use hostler_proto::v1::manager_frame::Frame as Down;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::document::Template;
+
+/// What all agents of a swarm share.
+#[derive(Debug)]
+pub struct Shared {
+    /// What they find.
+    pub template: Template,
+    /// How long their probes take.
+    pub probe: Duration,
+    /// How many jobs were begun.
+    pub begun: AtomicU64,
+    /// How many outcomes the manager acknowledged.
+    pub acknowledged: AtomicU64,
+    /// How often a link ended.
+    pub closed: AtomicU64,
+}
+
+/// An agent.
+pub struct Agent {
+    number: u32,
+    shared: Arc<Shared>,
+    runner: Runner,
+    runs: u32,
+    documents: HashMap<JobId, u32>,
+    up: Option<mpsc::Sender<v1::AgentFrame>>,
+    ended: mpsc::Sender<JobId>,
+    endings: mpsc::Receiver<JobId>,
+    /// Its place among those that connect; given back when the handshake is done.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Agent {
+    /// The agent of that number, with an empty journal.
+    #[must_use]
+    pub fn new(number: u32, shared: Arc<Shared>, turn: OwnedSemaphorePermit) -> Self {
+        let limits = Limits { kinds: vec!["introspect".into()], at_once: 2 };
+        let (runner, _nothing) = Runner::recover(limits, Vec::new(), |_| hostler_agent::runner::Fate::Unknown);
+        let (ended, endings) = mpsc::channel(8);
+        let documents = HashMap::new();
+        Self { number, shared, runner, runs: 0, documents, up: None, ended, endings, turn: Some(turn) }
+    }
+
+    /// Keeps a link to a manager and does what that says, until `stop`.
+    pub async fn run(mut self, identity: SharedIdentity, managers: Vec<String>, stop: CancellationToken) {
+        let (events, mut happened) = mpsc::channel(8);
+        let link = tokio::spawn(link::run(identity.clone(), managers, events, stop.clone()));
+        let host = identity.current().host;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(event) = happened.recv() => match event {
+                    link::Event::Opening(up, greeted) => self.greet(up, greeted).await,
+                    link::Event::Closed => {
+                        self.up = None;
+                        self.shared.closed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    link::Event::Frame(Down::Job(job)) => {
+                        if let Ok(spec) = job.into_spec(host) {
+                            self.give(Input::Deliver(spec)).await;
+                        }
+                    }
+                    link::Event::Frame(Down::Cancel(cancel)) => {
+                        if let Ok(job) = cancel.job() {
+                            self.give(Input::Cancel(job)).await;
+                        }
+                    }
+                    link::Event::Frame(Down::Acknowledge(acknowledge)) => {
+                        if let Ok(job) = acknowledge.job() {
+                            self.shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+                            self.give(Input::Acknowledge(job)).await;
+                        }
+                    }
+                    link::Event::Frame(Down::Welcome(_)) => {}
+                },
+                Some(job) = self.endings.recv() => self.give(Input::Ended(job, JobState::Succeeded)).await,
+            }
+        }
+        drop(self.up.take());
+        link.await.ok();
+    }
+
+    async fn greet(&mut self, up: mpsc::Sender<v1::AgentFrame>, greeted: oneshot::Sender<()>) {
+        self.turn = None;
+        let journal = self.runner.journal();
+        let hello = v1::Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            boot_id: uuid::Uuid::from_u128(u128::from(self.number)).to_string(),
+            clock_us: SystemClock.now().as_micros(),
+            capabilities: vec!["introspect".into()],
+            journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
+        };
+        // The queue is new and empty: there is room for the hello.
+        up.try_send(v1::AgentFrame { frame: Some(Up::Hello(hello)) }).ok();
+        greeted.send(()).ok();
+        self.up = Some(up);
+        self.give(Input::Connected).await;
+    }
+
+    async fn give(&mut self, input: Input) {
+        for effect in self.runner.on(input) {
+            match effect {
+                // The journal is the runner's own memory, which a swarm does not outlive.
+                Effect::Record(_) | Effect::Watch(_) | Effect::Stop(_) => {}
+                Effect::Forget(job) | Effect::Remove(job) => {
+                    self.documents.remove(&job);
+                }
+                Effect::Start(job) => self.start(job),
+                Effect::Report(job) => self.report(job).await,
+            }
+        }
+    }
+
+    fn start(&mut self, job: JobId) {
+        self.shared.begun.fetch_add(1, Ordering::Relaxed);
+        self.runs += 1;
+        self.documents.insert(job, self.runs);
+        let (ended, probe) = (self.ended.clone(), self.shared.probe);
+        tokio::spawn(async move {
+            tokio::time::sleep(probe).await;
+            // The agent is gone when the swarm ends.
+            ended.send(job).await.ok();
+        });
+    }
+
+    async fn report(&mut self, job: JobId) {
+        let (Some(up), Some(state)) = (&self.up, self.runner.entry(job).and_then(|entry| entry.phase.state())) else {
+            return;
+        };
+        let outcome = state.is_final().then(|| self.outcome(job));
+        let update = JobUpdate { job, state, outcome };
+        if up.send(v1::AgentFrame { frame: Some(Up::Update(update.into())) }).await.is_err() {
+            self.up = None;
+        }
+    }
+
+    fn outcome(&self, job: JobId) -> Outcome {
+        let Some(run) = self.documents.get(&job) else { return Outcome::default() };
+        let head = self.shared.template.of(self.number, *run).to_string().into_bytes();
+        let stdout = Captured { total: head.len() as u64, head, tail: Vec::new() };
+        Outcome { exit_code: Some(0), stdout, ..Outcome::default() }
+    }
+}
