@@ -1,5 +1,7 @@
 //! The Ceph verdict on prepared images (spec/introspection.md §8.12).
 
+#![allow(clippy::unwrap_used)]
+
 #[allow(dead_code)]
 mod support;
 
@@ -117,6 +119,22 @@ fn volume_groups_replace_the_generic_checks() {
     assert!(!device.to_string().contains("hush"));
     let full = reasons(&volume(95));
     assert_eq!(full, ["Insufficient space (<10 extents) on vgs", "LVM detected"]);
+}
+
+#[test]
+fn a_volume_that_lvm_itself_wrote() {
+    // The beginning of a physical volume of 64 MiB made by LVM 2.03: 15 extents, 7 of them in one volume of two segments.
+    let image = std::fs::read(support::fixtures().join("lvm.img")).unwrap();
+    let host = disk(SIZE, &[(0, &image)], &[]);
+    let device = verdict(&host);
+    assert_eq!(device["lvs"][0]["uuid"], "AAAAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAAA1");
+    assert_eq!(device["lvs"][0]["size"], 7 * (4 << 20));
+    assert_eq!(device["rejected_reasons"], json!(["Insufficient space (<10 extents) on vgs", "LVM detected"]));
+    let content = &host.section("storage").0["disks"][0]["content"];
+    assert_eq!(
+        (&content["type"], &content["uuid"]),
+        (&json!("LVM2_member"), &json!("YpnjAw-gUyI-R6XJ-7UB5-rKWr-6zl5-tUkwbW"))
+    );
 }
 
 #[test]

@@ -230,7 +230,7 @@ impl Fleet {
                         let text = format!("host {} has an agent; revoke that first", found.name);
                         return Err(Error::Refused(Class::Conflict, text));
                     }
-                    host::host_delete(tx, id).await?;
+                    host::host_delete(tx, id, now).await?;
                     let event =
                         Event { kind: "host.deleted", subject: id.to_string(), data: json!({ "name": found.name }) };
                     event::event_insert(tx, now, Some(&actor), &event).await?;

@@ -3,6 +3,7 @@
 //! The functions of the modules take a connection: one from [`Store::read`], or the one that [`Store::write`] hands to the
 //! work of a transaction. The store knows neither HTTP nor the network to the hosts.
 
+mod dialect;
 pub mod event;
 pub mod host;
 pub mod idempotency;

@@ -3,6 +3,13 @@
 //! Everything that is started is ended when its handle is dropped, by its own process number; logs are shown when a test
 //! fails.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "the lab is part of tests: it fails and speaks as they do"
+)]
+
 mod agent;
 mod manager;
 mod process;

@@ -50,7 +50,7 @@ pub(super) fn head_signatures(head: &[u8]) -> Signatures {
     let (kind, label, uuid) = if luks(0) {
         ("crypto_LUKS", None, text(head, 168, 40))
     } else if (0..4).any(|sector| at(sector * 512, b"LABELONE")) {
-        ("LVM2_member", None, text(head, 544, 32))
+        ("LVM2_member", None, text(head, 544, 32).map(|uuid| super::lvm::dashed(&uuid)))
     } else if at(0, b"XFSB") {
         ("xfs", text(head, 108, 12), uuid(head, 32))
     } else if at(1080, &[0x53, 0xEF]) {

@@ -133,7 +133,7 @@ fn partition(around: &Around, part: &Partition, parent: Option<bool>, judged: &m
 impl Judged {
     fn add(&mut self, path: String, device_id: &str, candidate: &Candidate, content: &Content, sys_api: &Value) {
         let verdict = verdict(candidate);
-        let lvs: Vec<Value> = content.physical.iter().flat_map(|pv| volumes(pv)).collect();
+        let lvs: Vec<Value> = content.physical.iter().flat_map(volumes).collect();
         let ceph_device = content.label.is_some() || lvs.iter().any(|lv| !lv["osd_id"].is_null());
         if let Some(label) = &content.label {
             self.osds.push(json!({"osd_id": label.meta.get("whoami"), "osd_fsid": label.osd_uuid,

@@ -26,6 +26,10 @@ fn sensors(host: &HostRoot) -> Vec<Value> {
     for chip in host.list(CLASS) {
         let base = format!("{CLASS}/{chip}");
         let name = host.word(&format!("{base}/name"));
+        // This driver asks the disk itself, which may wake it; the disk's own health page has its temperature.
+        if name.as_deref() == Some("drivetemp") {
+            continue;
+        }
         for file in host.list(&base) {
             let Some(sensor) = file.strip_suffix("_input") else { continue };
             let (kind, scale) = match sensor.trim_end_matches(|c: char| c.is_ascii_digit()) {

@@ -164,6 +164,11 @@ pub trait Live: Send + Sync {
     /// # Errors
     /// Those of `adjtimex(2)`.
     fn clock(&self) -> io::Result<Discipline>;
+    /// The tracking reply of the host's chrony, as it came.
+    ///
+    /// # Errors
+    /// "Connection refused" without chrony.
+    fn chrony(&self) -> io::Result<Vec<u8>>;
     /// What KVM offers.
     ///
     /// # Errors

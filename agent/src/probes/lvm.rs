@@ -97,7 +97,7 @@ fn label(head: &[u8]) -> Option<(String, Vec<(u64, u64)>)> {
 }
 
 /// LVM writes its identifiers as 32 characters on disk and in groups of 6-4-4-4-4-4-6 elsewhere.
-fn dashed(uuid: &str) -> String {
+pub(super) fn dashed(uuid: &str) -> String {
     let mut text = String::with_capacity(38);
     for (at, c) in uuid.chars().enumerate() {
         if matches!(at, 6 | 10 | 14 | 18 | 22 | 26) {

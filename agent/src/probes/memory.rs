@@ -156,7 +156,7 @@ fn block_mb(host: &HostRoot) -> Option<u64> {
         .filter(|name| name.strip_prefix("memory").is_some_and(|n| n.parse::<u64>().is_ok()))
         .filter(|name| host.flag(&format!("{MEMORY}/{name}/online")) == Some(true))
         .count() as u64;
-    (blocks > 0).then_some(blocks * size >> 20)
+    (blocks > 0).then_some((blocks * size) >> 20)
 }
 
 fn hugepages(host: &HostRoot, folder: &str) -> Vec<Value> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::facts::{Facts, Found};
 use super::host::HostRoot;
-use super::{Context, net_links};
+use super::{Context, net_links, ovs};
 
 const NET: &str = "/sys/class/net";
 
@@ -20,7 +20,7 @@ pub(super) fn probe(context: &Context) -> Found {
     let names = host.list(NET);
     facts.set("bonds", names.iter().filter_map(|name| bond(host, name)).collect::<Vec<_>>());
     facts.set("bridges", names.iter().filter_map(|name| bridge(host, name)).collect::<Vec<_>>());
-    facts.set("ovs", json!({"present": host.exists("/run/openvswitch/db.sock"), "bridges": ovs_bridges(&names, host)}));
+    facts.take("ovs", ovs::bridges(host));
     let routes = host.live().routes().map(|routes| {
         routes
             .into_iter()
@@ -77,17 +77,6 @@ fn bridge(host: &HostRoot, name: &str) -> Option<Value> {
                "stp": host.flag(&format!("{base}/bridge/stp_state")),
                "vlan_filtering": host.flag(&format!("{base}/bridge/vlan_filtering"))})
     })
-}
-
-/// Open vSwitch names the interface of a bridge after it; its kernel side shows as members of `ovs-system`.
-fn ovs_bridges(names: &[String], host: &HostRoot) -> Vec<String> {
-    let mut members = BTreeSet::new();
-    for name in names {
-        if host.link_name(&format!("{NET}/{name}/master")).as_deref() == Some("ovs-system") {
-            members.insert(name.clone());
-        }
-    }
-    members.into_iter().collect()
 }
 
 fn dns(host: &HostRoot) -> Value {

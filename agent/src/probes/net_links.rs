@@ -117,16 +117,7 @@ fn describe(shared: &Shared, link: &Link) -> Value {
         .clone()
         .or_else(|| if device { host.live().ethtool_address(&link.name).ok().flatten() } else { None });
     let (vendor, product) = (word("device/vendor"), word("device/device"));
-    let raw = permanent.clone().or_else(|| link.address.clone());
-    let infiniband = raw.as_deref().filter(|address| address.len() == 59).map(|address| address[36..].to_owned());
-    let (mac, client_id) = match &infiniband {
-        // The GUID is the last eight bytes; only this maker's GUIDs contain a MAC.
-        Some(guid) if vendor.as_deref() == Some(MELLANOX) => {
-            (Some(format!("{}{}", &guid[..9], &guid[15..])), Some(format!("{CLIENT_ID}{guid}")))
-        }
-        Some(_) => (None, None),
-        None => (raw.filter(|mac| mac.len() == 17), None),
-    };
+    let hardware = hardware_address(permanent.as_deref().or(link.address.as_deref()), vendor.as_deref());
     let ids = usb_ids(host, &base);
     let inband = driver.as_deref().is_some_and(|driver| INBAND_DRIVERS.contains(&driver))
         || ids.as_ref().is_some_and(|ids| shared.inband.contains(ids));
@@ -136,18 +127,13 @@ fn describe(shared: &Shared, link: &Link) -> Value {
     if lower.is_empty() {
         lower.extend(name_of(link.lower));
     }
-    let statistics: BTreeMap<&str, Option<u64>> =
-        ["rx_errors", "tx_errors", "rx_dropped", "tx_dropped", "rx_missed_errors", "rx_crc_errors"]
-            .into_iter()
-            .map(|counter| (counter, host.number(&format!("{base}/statistics/{counter}"))))
-            .collect();
     let functions = host.number::<u32>(&format!("{base}/device/sriov_totalvfs"));
     json!({
         "name": link.name, "index": link.index, "kind": kind,
         "listed": kind != "loopback" && (device || kind == "vlan" || bond),
-        "mac_address": mac, "current_address": link.address, "permanent_address": permanent,
+        "mac_address": hardware.mac, "current_address": link.address, "permanent_address": permanent,
         "mac_local_admin": link.address.as_deref().and_then(first_byte).map(|byte| byte & 2 != 0),
-        "guid": infiniband, "client_id": client_id,
+        "guid": hardware.guid, "client_id": hardware.client_id,
         "is_vf": host.exists(&format!("{base}/device/physfn")), "bmc_inband": inband,
         "master": name_of(link.master), "lower": lower, "vlan": link.vlan, "mtu": link.mtu, "up": link.up,
         "has_carrier": link.carrier.unwrap_or(false), "operstate": word("operstate"),
@@ -161,9 +147,42 @@ fn describe(shared: &Shared, link: &Link) -> Value {
         "port_name": word("phys_port_name"), "port_id": word("phys_port_id"), "switch_id": word("phys_switch_id"),
         "sriov": functions.map(|total| json!({"total": total, "in_use": host.number::<u32>(&format!("{base}/device/sriov_numvfs"))})),
         "alternative_names": link.alternative_names, "promiscuity": link.promiscuity,
-        "carrier_changes": link.carrier_changes, "statistics": statistics,
+        "carrier_changes": link.carrier_changes, "statistics": statistics(host, &base),
         "addresses": addresses(shared, link.index),
     })
+}
+
+/// What an interface is known by.
+#[derive(Default)]
+struct Hardware {
+    mac: Option<String>,
+    guid: Option<String>,
+    client_id: Option<String>,
+}
+
+/// Ethernet has a MAC. InfiniBand has twenty bytes, of which the last eight are a GUID, and only one maker's GUIDs contain a
+/// MAC (spec/introspection.md §4.4).
+fn hardware_address(address: Option<&str>, vendor: Option<&str>) -> Hardware {
+    match address {
+        Some(address) if address.len() == 59 && address.is_ascii() => {
+            let guid = &address[36..];
+            let known = vendor == Some(MELLANOX);
+            Hardware {
+                mac: known.then(|| format!("{}{}", &guid[..9], &guid[15..])),
+                client_id: known.then(|| format!("{CLIENT_ID}{guid}")),
+                guid: Some(guid.to_owned()),
+            }
+        }
+        Some(address) if address.len() == 17 => Hardware { mac: Some(address.to_owned()), ..Hardware::default() },
+        _ => Hardware::default(),
+    }
+}
+
+fn statistics(host: &HostRoot, base: &str) -> BTreeMap<&'static str, Option<u64>> {
+    ["rx_errors", "tx_errors", "rx_dropped", "tx_dropped", "rx_missed_errors", "rx_crc_errors"]
+        .into_iter()
+        .map(|counter| (counter, host.number(&format!("{base}/statistics/{counter}"))))
+        .collect()
 }
 
 fn addresses(shared: &Shared, index: u32) -> Vec<Value> {

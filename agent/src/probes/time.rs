@@ -1,10 +1,11 @@
-//! Whether the clock is right, as the kernel and the time daemon's traces tell.
+//! Whether the clock is right, as the kernel and the time daemon tell. systemd's own time service is not asked over the bus, as
+//! the question would start it.
 
 use serde_json::{Value, json};
 
-use super::Context;
 use super::facts::{Facts, Found, reason};
 use super::host::HostRoot;
+use super::{Context, chrony};
 
 const UNSYNCHRONISED: i32 = 0x40;
 const NANOSECONDS: i32 = 0x2000;
@@ -22,18 +23,23 @@ pub(super) fn probe(context: &Context) -> Found {
         Ok(clock) => {
             let nano = clock.status & NANOSECONDS != 0;
             let offset = if nano { clock.offset / 1000 } else { clock.offset };
-            facts.set("synchronised", clock.state != STATE_ERROR && clock.status & UNSYNCHRONISED == 0);
+            let synchronised = clock.state != STATE_ERROR && clock.status & UNSYNCHRONISED == 0;
+            facts.set("synchronised", synchronised);
             facts.set("offset_us", offset);
             facts.set("max_error_us", clock.max_error);
             facts.set("estimated_error_us", clock.estimated_error);
             #[allow(clippy::cast_precision_loss)]
             facts.set("frequency_ppm", clock.frequency as f64 / 65536.0);
             facts.set("tai_offset_s", clock.tai_offset);
-            facts.set("severity", severity(offset));
+            facts.set("severity", severity(offset, synchronised));
         }
         Err(error) => facts.missing("clock", reason(&error)),
     }
-    facts.set("daemon", daemon(host));
+    let daemon = daemon(host);
+    if daemon == "chrony" {
+        facts.set("tracking", host.live().chrony().ok().and_then(|reply| chrony::decode(&reply)));
+    }
+    facts.set("daemon", daemon);
     facts.set("servers", servers(host));
     facts.set("clock_source", host.word("/sys/devices/system/clocksource/clocksource0/current_clocksource"));
     facts.set("ptp_clocks", host.list("/sys/class/ptp"));
@@ -41,10 +47,12 @@ pub(super) fn probe(context: &Context) -> Found {
     facts.done()
 }
 
-fn severity(offset_us: i64) -> &'static str {
+/// An unsynchronised clock knows no offset, so it is never "ok".
+fn severity(offset_us: i64, synchronised: bool) -> &'static str {
     match offset_us.saturating_abs() {
         ALARM_US.. => "alarm",
         WARN_US.. => "warning",
+        _ if !synchronised => "warning",
         _ => "ok",
     }
 }
@@ -90,8 +98,9 @@ fn zone(host: &HostRoot) -> Option<String> {
 mod tests {
     #[test]
     fn levels() {
-        assert_eq!(super::severity(-24_999), "ok");
-        assert_eq!(super::severity(-25_000), "warning");
-        assert_eq!(super::severity(50_000), "alarm");
+        assert_eq!(super::severity(-24_999, true), "ok");
+        assert_eq!(super::severity(-25_000, true), "warning");
+        assert_eq!(super::severity(50_000, true), "alarm");
+        assert_eq!(super::severity(0, false), "warning");
     }
 }

@@ -4,6 +4,8 @@
 //! `path = text` a file (`\n` and `\0` in the text stand for themselves), `path -> target` a link, `path /` a folder,
 //! `path % hex` a file of bytes, `path < size` an empty image of so many bytes; `#` begins a comment.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -136,7 +136,7 @@ pub(super) async fn apply<D: Domain>(
         Some(record) => record,
         None => {
             let fresh = D::fresh(subject)?;
-            let id = MachineId(Uuid::from_u128(turn.seed ^ 0x6d61_6368_696e_65));
+            let id = MachineId(Uuid::from_u128(turn.seed ^ 0x006d_6163_6869_6e65));
             machine::machine_insert(tx, id, kind, subject, &fresh, turn.now).await?;
             Record { id, version: 1, task: None, machine: fresh }
         }
@@ -244,7 +244,9 @@ async fn take_update(
     if known.state.is_final() || (!update.state.is_final() && rank(update.state) <= rank(known.state)) {
         return Ok(None);
     }
-    job::job_update(tx, update.job, update.state, update.outcome.as_ref(), turn.now).await?;
+    if !job::job_update(tx, update.job, known.state, update.state, update.outcome.as_ref(), turn.now).await? {
+        return Err(Error::Moved);
+    }
     let Some((kind, subject)) = machine::machine_subject(tx, known.machine).await? else { return Ok(None) };
     match kind.as_str() {
         Introspection::KIND => apply::<IntrospectionDomain>(turn, tx, &subject, Input::Job(update)).await.map(Some),

@@ -382,11 +382,20 @@ pub async fn host_set_summary(
     Ok(())
 }
 
-/// Removes a host with everything that is about it but tasks and events.
+/// Removes a host with everything that is about it but tasks and events. Tasks that are still open end: nothing works on
+/// them any more.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn host_delete(connection: &mut Connection, id: HostId) -> Result<()> {
+pub async fn host_delete(connection: &mut Connection, id: HostId, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "update task set state = 'CANCELED', cancelled = 1, finished_at = $2, output = 'the host was deleted' \
+         where host_id = $1 and finished_at is null",
+    )
+    .bind(id.to_string())
+    .bind(at.as_micros())
+    .execute(&mut *connection)
+    .await?;
     sqlx::query("delete from machine where subject = $1").bind(id.to_string()).execute(&mut *connection).await?;
     sqlx::query("delete from host where id = $1").bind(id.to_string()).execute(connection).await?;
     Ok(())

@@ -9,6 +9,7 @@ use hostler_core::introspection::state::State;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::dialect::storable;
 use super::host::parse_host;
 use super::tx::{Connection, Error, Result};
 
@@ -53,7 +54,7 @@ pub async fn status_put(connection: &mut Connection, machine: &Introspection) ->
     .bind(machine.state.name())
     .bind(machine.started_at.as_micros())
     .bind(machine.finished_at.map(Timestamp::as_micros))
-    .bind(machine.error.clone())
+    .bind(machine.error.as_deref().map(storable))
     .execute(connection)
     .await?;
     Ok(())

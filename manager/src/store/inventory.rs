@@ -87,10 +87,10 @@ pub async fn inventory_list(
     limit: u32,
 ) -> Result<Vec<Info>> {
     type Row = (String, String, i64, String, i64, String);
-    // Ids are UUIDs of version 7: their order is that of time. No id is greater than this text.
-    let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
+    // Ids are UUIDs of version 7: their order is that of time.
+    let before = before.map(|id| id.to_string()).unwrap_or_default();
     let rows: Vec<Row> = sqlx::query_as(
-        "select id, host_id, collected_at, hash, size, sections from inventory where host_id = $1 and id < $2 \
+        "select id, host_id, collected_at, hash, size, sections from inventory where host_id = $1 and ($2 = '' or id < $2) \
          order by id desc limit $3",
     )
     .bind(host.to_string())

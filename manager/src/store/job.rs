@@ -85,26 +85,29 @@ pub async fn job_counts(connection: &mut Connection) -> Result<Vec<(String, i64)
     Ok(sqlx::query_as("select state, count(*) from job group by state").fetch_all(connection).await?)
 }
 
-/// Moves a job on; an outcome ends it.
+/// Moves a job on from the state in which it was found; an outcome ends it. `false` if it is not in that state any more:
+/// another manager took another report of it meanwhile.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn job_update(
     connection: &mut Connection,
     id: JobId,
-    state: JobState,
+    from: JobState,
+    to: JobState,
     outcome: Option<&Outcome>,
     at: Timestamp,
-) -> Result<()> {
-    let finished_at = state.is_final().then(|| at.as_micros());
-    sqlx::query("update job set state = $2, outcome = $3, finished_at = $4 where id = $1")
+) -> Result<bool> {
+    let finished_at = to.is_final().then(|| at.as_micros());
+    let done = sqlx::query("update job set state = $3, outcome = $4, finished_at = $5 where id = $1 and state = $2")
         .bind(id.to_string())
-        .bind(state.name())
+        .bind(from.name())
+        .bind(to.name())
         .bind(outcome.map(summary_of).transpose()?)
         .bind(finished_at)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// How an outcome is kept: without the output, which is a document that the machine of the job stores in its own place.

@@ -114,8 +114,8 @@ pub async fn join_token_list(
     before: Option<JoinTokenId>,
     limit: u32,
 ) -> Result<Vec<JoinToken>> {
-    let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
-    let rows = sqlx::query("select * from join_token where id < $1 order by id desc limit $2")
+    let before = before.map(|id| id.to_string()).unwrap_or_default();
+    let rows = sqlx::query("select * from join_token where $1 = '' or id < $1 order by id desc limit $2")
         .bind(before)
         .bind(i64::from(limit))
         .fetch_all(connection)

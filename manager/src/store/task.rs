@@ -6,6 +6,7 @@ use hostler_core::machine::{Step, TaskEnd};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::dialect::storable;
 use super::host::parse_host;
 use super::tx::{Connection, Error, Result, next_number};
 
@@ -191,7 +192,7 @@ pub async fn task_close(
     .bind(id.0)
     .bind(state.name())
     .bind(at.as_micros())
-    .bind(output)
+    .bind(storable(output))
     .bind(i64::from(complete))
     .execute(connection)
     .await?;
@@ -254,23 +255,28 @@ pub struct StepRecord {
     pub detail: String,
 }
 
-/// Appends a line to a task's history.
+/// Appends a line to a task's history; a task that is gone by retention gets none.
 ///
 /// # Errors
-/// See [`Error`].
+/// [`Error::Moved`] if somebody else appended one at the same time; see [`Error`].
 pub async fn step_insert(connection: &mut Connection, task: TaskId, step: &Step, at: Timestamp) -> Result<()> {
     sqlx::query(
         "insert into step (task, number, at, what, host_id, outcome, detail) select $1, \
-         coalesce((select max(number) from step where task = $1), 0) + 1, $2, $3, $4, $5, $6",
+         coalesce((select max(number) from step where task = $1), 0) + 1, $2, $3, $4, $5, $6 \
+         where exists (select 1 from task where id = $1)",
     )
     .bind(task.0)
     .bind(at.as_micros())
-    .bind(&step.what)
+    .bind(storable(&step.what))
     .bind(step.host.map(|host| host.to_string()))
     .bind(step.outcome.name())
-    .bind(&step.detail)
+    .bind(storable(&step.detail))
     .execute(connection)
-    .await?;
+    .await
+    .map_err(|error| match Error::from(error) {
+        Error::Exists(_) => Error::Moved,
+        other => other,
+    })?;
     Ok(())
 }
 

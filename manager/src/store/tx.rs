@@ -12,6 +12,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyPool, Connection as _, Executor as _};
 
+use super::dialect;
 use super::writer::Writer;
 use crate::metrics::hot::COUNTERS;
 
@@ -21,16 +22,13 @@ pub type Connection = sqlx::AnyConnection;
 /// The result of everything that touches the store.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// How long a writer waits for another process that holds SQLite's write lock.
-const BUSY_TIMEOUT_MS: u32 = 5000;
-
 /// Why something could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The store does not answer, is full, or lost the connection: nothing was changed, the same may succeed later.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// Another manager changed the same thing in the meantime: nothing was changed, try again.
+    /// Another manager changed the same thing in the meantime, or was in the way: nothing was changed, try again.
     #[error("changed by somebody else meanwhile")]
     Moved,
     /// A unique name or id is taken: nothing was changed.
@@ -55,18 +53,21 @@ impl Error {
             Self::Refused(class, _) => *class,
         }
     }
+
+    /// The same error, with what it is about in its text.
+    fn about(self, what: &str) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(format!("{what}: {text}")),
+            Self::Broken(text) => Self::Broken(format!("{what}: {text}")),
+            other @ (Self::Moved | Self::Exists(_) | Self::Refused(..)) => other,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(database) if database.is_unique_violation() => {
-                Self::Exists(database.message().to_owned())
-            }
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                if is_passing(&code) { Self::Unavailable(error.to_string()) } else { Self::Broken(error.to_string()) }
-            }
+            sqlx::Error::Database(database) => dialect::meaning(&**database),
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
@@ -81,16 +82,6 @@ impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::Broken(format!("a stored document cannot be read: {error}"))
     }
-}
-
-/// Whether an engine's code says that the same may succeed later. SQLite: busy 5, locked 6, I/O 10, full 13, cannot open
-/// 14, read-only 8 (with their extended codes, whose low byte they are). PostgreSQL: classes 08 connection, 40 rollback, 53
-/// resources, 57 intervention, 58 system.
-fn is_passing(code: &str) -> bool {
-    if code.len() == 5 {
-        return matches!(&code[..2], "08" | "40" | "53" | "57" | "58");
-    }
-    code.parse::<u32>().is_ok_and(|number| matches!(number & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
 }
 
 /// Where the store is.
@@ -157,18 +148,21 @@ impl Store {
     }
 
     async fn open_sqlite(path: &std::path::Path) -> Result<Self> {
-        let url = format!("sqlite://{}?mode=rwc", path.display());
-        let mut first = Connection::connect(&url).await?;
-        first.execute("pragma journal_mode = wal").await?;
-        prepare_sqlite(&mut first).await?;
-        migrate(&mut first).await?;
-        let options = AnyConnectOptions::from_str(&url)?;
-        let readers = AnyPoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(|connection, _| Box::pin(prepare_reader(connection)))
-            .connect_with(options)
-            .await?;
+        let url = dialect::sqlite_url(path)?;
+        let open = async {
+            let mut first = Connection::connect(&url).await?;
+            dialect::prepare_sqlite(&mut first).await?;
+            first.execute("pragma journal_mode = wal").await?;
+            dialect::migrate_sqlite(&mut first).await?;
+            let readers = AnyPoolOptions::new()
+                .max_connections(4)
+                .acquire_timeout(Duration::from_secs(10))
+                .after_connect(|connection, _| Box::pin(dialect::prepare_sqlite_reader(connection)))
+                .connect_with(AnyConnectOptions::from_str(&url)?)
+                .await?;
+            Ok((first, readers))
+        };
+        let (first, readers) = open.await.map_err(|error: Error| error.about(&path.display().to_string()))?;
         let writer = Writer::start(url, first);
         Ok(Self { readers, writes: Writes::Grouped(writer), gate: None })
     }
@@ -181,7 +175,7 @@ impl Store {
             .connect_with(options)
             .await?;
         let mut first = readers.acquire().await?;
-        migrate(&mut first).await?;
+        dialect::migrate(&mut first).await?;
         drop(first);
         Ok(Self { readers, writes: Writes::Pooled, gate: None })
     }
@@ -248,42 +242,23 @@ impl Store {
     /// # Errors
     /// The store is not SQLite (PostgreSQL has `pg_dump`), or the file exists or cannot be written.
     pub async fn backup(&self, target: &std::path::Path) -> Result<()> {
-        let Writes::Grouped(writer) = &self.writes else {
+        if matches!(self.writes, Writes::Pooled) {
             return Err(Error::Refused(Class::Invalid, "a PostgreSQL store is backed up with pg_dump".into()));
-        };
+        }
         // An empty file is what SQLite also writes to; made here, it is the owner's alone: there are password hashes in it.
         let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
         made.map_err(|error| Error::Refused(Class::Invalid, format!("{}: {error}", target.display())))?;
-        // A connection of its own: the readers may write nothing, not even another file.
-        let mut connection = Connection::connect(writer.url()).await?;
+        // It leaves the pool, as no reader may write.
+        let mut connection = self.read().await?.detach();
+        connection.execute("pragma query_only = off").await?;
         let copy = sqlx::query("vacuum into $1").bind(target.display().to_string()).execute(&mut connection).await;
         if copy.is_err() {
             // Half a copy must not look like one.
             std::fs::remove_file(target).ok();
         }
         copy?;
-        Ok(())
+        Ok(connection.close().await?)
     }
-}
-
-/// What every connection to SQLite needs: commits that survive a power cut, enforced references, patience.
-pub(super) async fn prepare_sqlite(connection: &mut Connection) -> Result<()> {
-    let pragmas =
-        format!("pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = {BUSY_TIMEOUT_MS}");
-    connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
-    Ok(())
-}
-
-async fn prepare_reader(connection: &mut Connection) -> std::result::Result<(), sqlx::Error> {
-    connection.execute("pragma query_only = on; pragma busy_timeout = 5000; pragma cache_size = -8000").await?;
-    Ok(())
-}
-
-async fn migrate(connection: &mut Connection) -> Result<()> {
-    sqlx::migrate!("./migrations")
-        .run_direct(None, connection, false)
-        .await
-        .map_err(|error| Error::Broken(format!("the schema cannot be brought up to date: {error}")))
 }
 
 /// The next number of a counter; gapless in the order of commits.
@@ -306,16 +281,6 @@ mod tests {
         for bad in ["mysql://u:hunter2@db/x", "postgres://u:hunter2@db:port/x", "postgres://u:hunter2@[::1/x"] {
             let error = check(bad).unwrap_err();
             assert!(error.contains("postgres://") && !error.contains("hunter2"), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn passing_failures_are_told_from_broken_statements() {
-        for passing in ["5", "261", "13", "10", "778", "40001", "08006", "53100"] {
-            assert!(is_passing(passing), "{passing}");
-        }
-        for lasting in ["1", "19", "42601", "23505", ""] {
-            assert!(!is_passing(lasting), "{lasting}");
         }
     }
 }

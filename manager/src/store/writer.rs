@@ -5,14 +5,14 @@
 //! it was written.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::{Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::tx::{Connection, Error, Result, prepare_sqlite};
+use super::dialect::prepare_sqlite;
+use super::tx::{Connection, Error, Result};
 
 /// How many transactions may wait; a further one waits for room.
 const QUEUE: usize = 1024;
@@ -22,7 +22,6 @@ const GROUP: usize = 128;
 
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
-    url: Arc<str>,
     queue: mpsc::Sender<Box<dyn Unit>>,
 }
 
@@ -30,14 +29,8 @@ impl Writer {
     /// Starts the writer on an open connection; `url` is for opening it anew. It ends when the last handle is dropped.
     pub(super) fn start(url: String, connection: Connection) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let url: Arc<str> = url.into();
-        tokio::spawn(serve(Arc::clone(&url), Some(connection), waiting));
-        Self { url, queue }
-    }
-
-    /// Where the database is.
-    pub(super) fn url(&self) -> &str {
-        &self.url
+        tokio::spawn(serve(url, Some(connection), waiting));
+        Self { queue }
     }
 
     /// Runs `work` in a transaction and waits until it is durable.
@@ -99,7 +92,7 @@ where
     }
 }
 
-async fn serve(url: Arc<str>, mut connection: Option<Connection>, mut waiting: mpsc::Receiver<Box<dyn Unit>>) {
+async fn serve(url: String, mut connection: Option<Connection>, mut waiting: mpsc::Receiver<Box<dyn Unit>>) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let commit = match open(&url, connection.take()).await {
@@ -132,24 +125,25 @@ async fn run_group(connection: &mut Connection, group: &mut [Box<dyn Unit>]) -> 
     let alone = group.len() == 1;
     for unit in group {
         if !alone {
-            connection.execute("savepoint unit").await?;
+            control(connection, "savepoint unit").await?;
         }
         let keep = unit.run(connection).await;
         match (keep, alone) {
             (true, true) => {}
-            (true, false) => {
-                connection.execute("release unit").await?;
-            }
-            (false, true) => {
-                connection.execute("rollback").await?;
-                return Ok(());
-            }
-            (false, false) => {
-                connection.execute("rollback to unit").await?;
-                connection.execute("release unit").await?;
-            }
+            (true, false) => control(connection, "release unit").await?,
+            (false, true) => return control(connection, "rollback").await,
+            (false, false) => control(connection, "rollback to unit; release unit").await?,
         }
     }
-    connection.execute("commit").await?;
-    Ok(())
+    control(connection, "commit").await
+}
+
+/// Runs a statement that steers the transaction of a group. Where the disk is full or fails, SQLite ends a transaction by
+/// itself and then knows nothing to steer: that is no fault of the statement, and the same may succeed later.
+async fn control(connection: &mut Connection, statement: &'static str) -> Result<()> {
+    match connection.execute(statement).await.map_err(Error::from) {
+        Ok(_) => Ok(()),
+        Err(Error::Broken(text)) => Err(Error::Unavailable(format!("a group of transactions was ended: {text}"))),
+        Err(error) => Err(error),
+    }
 }

@@ -52,6 +52,6 @@ impl SimSeeds {
 impl Seeds for SimSeeds {
     fn seed(&self) -> u128 {
         let mut random = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (u128::from(random.next()) << 64) | u128::from(random.next())
+        (u128::from(random.draw()) << 64) | u128::from(random.draw())
     }
 }

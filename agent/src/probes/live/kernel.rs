@@ -70,6 +70,10 @@ impl Live for Kernel {
         clock::discipline()
     }
 
+    fn chrony(&self) -> io::Result<Vec<u8>> {
+        crate::probes::chrony::ask()
+    }
+
     fn kvm(&self) -> io::Result<Kvm> {
         kvm::query(Path::new("/dev/kvm"))
     }

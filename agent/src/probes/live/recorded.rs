@@ -33,6 +33,8 @@ pub struct Recorded {
     pub space: BTreeMap<String, Space>,
     /// Clock discipline.
     pub clock: Option<Discipline>,
+    /// chrony's tracking reply.
+    pub chrony: Option<String>,
     /// KVM.
     pub kvm: Option<Kvm>,
     /// Power state by device name.
@@ -98,6 +100,10 @@ impl Live for Recorded {
 
     fn clock(&self) -> io::Result<Discipline> {
         given(self.clock.as_ref())
+    }
+
+    fn chrony(&self) -> io::Result<Vec<u8>> {
+        unhex(&given(self.chrony.as_ref())?)
     }
 
     fn kvm(&self) -> io::Result<Kvm> {

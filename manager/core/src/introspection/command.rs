@@ -116,5 +116,5 @@ pub enum Write {
         fresh: bool,
     },
     /// The node document after hooks and rules.
-    Node(Node),
+    Node(Box<Node>),
 }

@@ -299,7 +299,7 @@ impl Introspection {
         if let Some(document) = done.document {
             decision = decision.write(Write::Processed { document, fresh: self.fresh });
         }
-        decision.write(Write::Node(done.node))
+        decision.write(Write::Node(Box::new(done.node)))
     }
 
     fn finish(&self, output: String, cx: &Context<Facts>) -> Decision<Self> {
