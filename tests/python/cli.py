@@ -27,6 +27,8 @@ INTROSPECTION = ("baremetal", "introspection")
 
 def login(mode):
     """The command with what this mode puts in front of every sub-command."""
+    # The client takes the only cloud of a clouds.yaml without being asked: what an earlier mode left must not count here.
+    Path(HOME, ".config", "openstack", "clouds.yaml").unlink(missing_ok=True)
     plain, identity = Osc(), ("--os-auth-url", f"{mode.url}/identity/v3")
     if mode.name == "password":
         return plain.using("--os-cloud", write_cloud(mode))

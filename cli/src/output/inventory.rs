@@ -31,8 +31,8 @@ fn system(document: &Value) -> String {
 }
 
 fn operating_system(document: &Value) -> Option<String> {
-    let name = string(document, "fleet.os.pretty_name");
-    let kernel = string(document, "fleet.os.kernel.release");
+    let name = string(document, "fleet.os.release.pretty_name");
+    let kernel = string(document, "fleet.os.kernel.running");
     let kernel = kernel.map(|kernel| format!("kernel {}", human::clean(kernel)));
     let text = join(&[name.map(human::clean), kernel]);
     (text != UNKNOWN).then_some(text)
@@ -189,7 +189,7 @@ pub fn example() -> Value {
         },
         "fleet": {
             "schema": 1,
-            "os": {"pretty_name": "Debian GNU/Linux 13", "kernel": {"release": "6.12.9"}},
+            "os": {"release": {"pretty_name": "Debian GNU/Linux 13"}, "kernel": {"running": "6.12.9"}},
             "sections": {
                 "cpu": {"status": "ok", "reason": null, "duration_ms": 3},
                 "bmc": {"status": "unavailable", "reason": "no /dev/ipmi0", "duration_ms": 0},

@@ -241,7 +241,7 @@ mod tests {
         let dir = StateDir::open(root.path()).unwrap();
         let secrets = dir.secrets().unwrap();
         assert_eq!(dir.secrets().unwrap(), secrets);
-        assert!(secrets.password.len() == 24 && secrets.token.len() == 43 && secrets.password != secrets.token[..24]);
+        assert!(secrets.password.len() == 25 && secrets.token.len() == 44 && secrets.password != secrets.token[..25]);
         let other = tempfile::tempdir().unwrap();
         assert_ne!(StateDir::open(other.path()).unwrap().secrets().unwrap().token, secrets.token);
     }

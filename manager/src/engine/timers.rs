@@ -62,8 +62,13 @@ impl Engine {
             }
             let mut running =
                 futures::stream::iter(due.into_iter().map(|timer| self.fire(timer))).buffer_unordered(AT_ONCE);
+            // All of them end here, also after one failed: nothing goes on behind the caller's back.
+            let mut failed = None;
             while let Some(done) = running.next().await {
-                done?;
+                failed = failed.or(done.err());
+            }
+            if let Some(error) = failed {
+                return Err(error);
             }
         }
     }

@@ -269,3 +269,18 @@ pub(super) async fn next_number(connection: &mut Connection, counter: &'static s
         .await?;
     Ok(row.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_checked_without_being_repeated() {
+        let check = |url: &str| Options::Postgres(url.into()).check();
+        assert_eq!(check("postgres://u:p%40@db.example:5432/hostler"), Ok(()));
+        for bad in ["mysql://u:hunter2@db/x", "postgres://u:hunter2@db:port/x", "postgres://u:hunter2@[::1/x"] {
+            let error = check(bad).unwrap_err();
+            assert!(error.contains("postgres://") && !error.contains("hunter2"), "{bad}: {error}");
+        }
+    }
+}

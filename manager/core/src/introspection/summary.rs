@@ -24,7 +24,7 @@ pub fn summary(document: &Value) -> Value {
         "memoryMb": at("/memory_mb"),
         "disks": count("/inventory/disks"),
         "interfaces": count("/inventory/interfaces"),
-        "os": at("/fleet/os/pretty_name"),
-        "kernel": at("/fleet/os/kernel/release"),
+        "os": at("/fleet/os/release/pretty_name"),
+        "kernel": at("/fleet/os/kernel/running"),
     })
 }
