@@ -249,7 +249,7 @@ pub(super) async fn prepare_sqlite(connection: &mut Connection) -> Result<()> {
 }
 
 async fn prepare_reader(connection: &mut Connection) -> std::result::Result<(), sqlx::Error> {
-    connection.execute("pragma query_only = on; pragma busy_timeout = 5000; pragma cache_size = -8000").await?;
+    connection.execute("pragma query_only = on; pragma busy_timeout = 5000; pragma cache_size = -4000").await?;
     Ok(())
 }
 
