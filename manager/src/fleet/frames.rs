@@ -23,7 +23,7 @@ pub(super) struct Room(Arc<Semaphore>);
 
 impl Room {
     /// KiB of large messages at once: more than one of the largest, and as many ordinary documents as keep the store busy.
-    const KIB: usize = 24 << 10;
+    const KIB: usize = 18 << 10;
 
     pub(super) fn new() -> Self {
         Self(Arc::new(Semaphore::new(Self::KIB)))
@@ -73,6 +73,7 @@ impl Frames {
             if let Some(message) = &mut self.message {
                 if message.length > LARGE && self.held.is_none() {
                     self.held = Some(self.room.take(message.length).await?);
+                    message.bytes.reserve_exact(message.length);
                 }
                 let wanted = (message.length - message.bytes.len()).min(self.unread.len());
                 message.bytes.extend_from_slice(&self.unread[..wanted]);
@@ -106,8 +107,9 @@ impl Frames {
             return Err(Status::out_of_range(text));
         }
         self.header.clear();
-        // The memory is taken as the bytes come: a length alone costs nothing.
-        self.message = Some(Partial { length, bytes: Vec::with_capacity(length.min(LARGE)) });
+        // The memory of a large message is taken when there is room for it.
+        let bytes = Vec::with_capacity(if length > LARGE { 0 } else { length });
+        self.message = Some(Partial { length, bytes });
         Ok(())
     }
 

@@ -60,7 +60,7 @@ pub async fn serve(fleet: Fleet, listener: TcpListener, stop: CancellationToken)
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .max_concurrent_streams(Some(8))
         // What an agent may send ahead of us: a thousand that wait for their turn hold this much each.
-        .initial_stream_window_size(Some(32 << 10))
+        .initial_stream_window_size(Some(16 << 10))
         .initial_connection_window_size(Some(64 << 10))
         .add_service(EnrollmentServer::new(service))
         .add_service(links)

@@ -48,7 +48,7 @@ pub(super) async fn prepare_sqlite(connection: &mut Connection) -> Result<()> {
 
 /// What a connection to SQLite that only reads needs.
 pub(super) async fn prepare_sqlite_reader(connection: &mut Connection) -> std::result::Result<(), sqlx::Error> {
-    connection.execute("pragma query_only = on; pragma busy_timeout = 5000; pragma cache_size = -8000").await?;
+    connection.execute("pragma query_only = on; pragma busy_timeout = 5000; pragma cache_size = -4000").await?;
     Ok(())
 }
 

@@ -63,7 +63,7 @@ bench_agent() {
     for ((round = 1; round <= rounds; round++)); do
         before=$(cpu_us "$pid")
         sleep 30
-        note "idle agent: processor time in 30 s, ms" "none to speak of" "$((($(cpu_us "$pid") - before) / 1000))"
+        note "idle agent: processor time in 30 s, us" "none to speak of" "$(($(cpu_us "$pid") - before))"
         note "idle agent: resident, KiB" "<= 15360" "$(rss_kib "$pid")"
     done
     stop "$pid"
