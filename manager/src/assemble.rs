@@ -120,6 +120,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
 
     // A manager that serves only one side would look alive and be none.
     let failed = tokio::select! {
+        // First: listeners that end because they were asked to have not failed.
+        biased;
         () = stop.cancelled() => None,
         done = &mut agents => Some(done),
         done = &mut rest => Some(done),
