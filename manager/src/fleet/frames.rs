@@ -36,6 +36,9 @@ impl Room {
     }
 }
 
+// A frame that is larger than all room would wait for ever.
+const _: () = assert!(Room::KIB << 10 >= MESSAGE_MAX);
+
 /// A message in the making.
 struct Partial {
     length: usize,

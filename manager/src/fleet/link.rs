@@ -31,6 +31,10 @@ use crate::store::host::Greeting;
 /// How many frames may wait for a slow agent; then its own link waits, and no other.
 const DOWN_QUEUE: usize = 32;
 
+/// What an agent may send ahead of us, in bytes: a thousand that wait for their turn hold this much each. No piece of a
+/// document is larger, so that with its head it fits into the 8 KiB that a connection reads into from its beginning.
+const WINDOW: u32 = (8 << 10) - 9;
+
 /// How long an agent may take for its first frame.
 const HELLO: Duration = Duration::from_secs(10);
 
@@ -59,8 +63,7 @@ pub async fn serve(fleet: Fleet, listener: TcpListener, stop: CancellationToken)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .max_concurrent_streams(Some(8))
-        // What an agent may send ahead of us: a thousand that wait for their turn hold this much each.
-        .initial_stream_window_size(Some(16 << 10))
+        .initial_stream_window_size(Some(WINDOW))
         .initial_connection_window_size(Some(64 << 10))
         .add_service(EnrollmentServer::new(service))
         .add_service(links)
