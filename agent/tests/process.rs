@@ -1,6 +1,6 @@
 //! The supervisor of programs, for real: the ones that behave and the ones that do not (design §4).
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -123,6 +123,15 @@ async fn a_daemon_left_behind_holds_nothing_up() {
 async fn a_program_that_closes_its_output_is_waited_for() {
     let (state, outcome) = run(&shell("exec >&- 2>&-; sleep 0.3; exit 5")).await;
     assert_eq!((state, outcome.exit_code), (JobState::Failed, Some(5)));
+}
+
+#[tokio::test]
+async fn a_supervisor_whose_folder_was_removed_ends() {
+    let mut run = Run::start(&shell("sleep 0.5"));
+    run.made("supervisor.json").await;
+    std::fs::remove_dir_all(run.dir.path()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), run.supervisor.wait()).await;
+    assert!(!ended.expect("it lingers").unwrap().success());
 }
 
 #[tokio::test]

@@ -43,6 +43,10 @@ pub fn run(folder: &Folder) -> io::Result<()> {
         write_json(&folder.file("supervisor.json"), &std::process::id())?;
         let (end, stdout, stderr) = supervise(&program, &mut asked).await;
         while let Err(error) = record(folder, &end, &stdout, &stderr) {
+            if !folder.path().is_dir() {
+                // Somebody removed the agent's state: there is nobody left to tell.
+                return Err(error);
+            }
             tracing::error!(%error, "the end of a program cannot be recorded");
             tokio::time::sleep(RETRY).await;
         }
