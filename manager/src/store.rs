@@ -4,7 +4,9 @@
 //! work of a transaction. The store knows neither HTTP nor the network to the hosts.
 
 mod dialect;
+pub mod drift;
 pub mod event;
+pub mod held;
 pub mod host;
 pub mod idempotency;
 pub mod identity;
@@ -15,6 +17,7 @@ pub mod join_token;
 pub mod lookup;
 pub mod machine;
 pub mod rule;
+pub mod section;
 pub mod task;
 mod tx;
 mod writer;
