@@ -9,3 +9,4 @@ pub mod introspection;
 pub mod machine;
 pub mod policy;
 pub mod refresh;
+pub mod run;

@@ -43,7 +43,7 @@ impl Domain for IntrospectionDomain {
             let needs_stored = match input {
                 Input::Timer(_) => processing,
                 Input::Command(Command::Reapply { data }) => data.is_none(),
-                Input::Command(_) | Input::Job(_) => false,
+                Input::Command(_) | Input::Job(_) | Input::Message(_) => false,
             };
             let stored = if needs_stored { data_find(tx, machine.host, DataKind::Unprocessed).await? } else { None };
             let rules = if processing { rule::rule_list(tx).await? } else { Vec::new() };

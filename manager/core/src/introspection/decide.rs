@@ -453,6 +453,7 @@ impl Machine for Introspection {
             Input::Command(Command::AcceptIdentity) => self.accept_identity(cx),
             Input::Job(update) => Ok(self.job_update(update, cx)),
             Input::Timer(name) => Ok(self.timer(&name, cx)),
+            Input::Message(_) => Ok(Decision::to(self.clone())),
         }
     }
 }

@@ -337,6 +337,7 @@ impl Machine for Refresh {
             Input::Job(update) => self.job_update(&update, cx),
             Input::Timer(name) if name == DEADLINE => self.too_late(cx),
             Input::Timer(_) => self.look(cx),
+            Input::Message(_) => Decision::to(self.clone()),
         })
     }
 }
