@@ -18,6 +18,7 @@ pub mod lookup;
 pub mod machine;
 pub mod rule;
 pub mod section;
+pub mod target;
 pub mod task;
 mod tx;
 mod writer;

@@ -50,6 +50,62 @@ pub async fn job_insert(connection: &mut Connection, machine: MachineId, spec: &
     Ok(())
 }
 
+/// How many rows one statement inserts.
+const CHUNK: usize = 100;
+
+/// New jobs of one machine, all `queued`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_insert_all(
+    connection: &mut Connection,
+    machine: MachineId,
+    specs: &[JobSpec],
+    at: Timestamp,
+) -> Result<()> {
+    for chunk in specs.chunks(CHUNK) {
+        let rows: Vec<String> = (0..chunk.len())
+            .map(|n| 4 * n + 3)
+            .map(|n| format!("(${n}, ${}, $1, ${}, ${}, 'queued', 0, $2)", n + 1, n + 2, n + 3))
+            .collect();
+        let text = format!(
+            "insert into job (id, host_id, machine_id, kind, spec, state, cancel, created_at) values {}",
+            rows.join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(machine.to_string()).bind(at.as_micros());
+        for spec in chunk {
+            query = query
+                .bind(spec.id.to_string())
+                .bind(spec.host.to_string())
+                .bind(spec.work.kind())
+                .bind(serde_json::to_string(spec)?);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// A job that an agent gave itself, running.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_adopt(connection: &mut Connection, machine: MachineId, spec: &JobSpec, at: Timestamp) -> Result<()> {
+    job_insert(connection, machine, spec, at).await?;
+    sqlx::query("update job set state = 'running' where id = $1").bind(spec.id.to_string()).execute(connection).await?;
+    Ok(())
+}
+
+/// How many scripts are on their way or running.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_scripts(connection: &mut Connection) -> Result<u32> {
+    let (count,): (i64,) = sqlx::query_as("select count(*) from job where kind = 'script' and finished_at is null")
+        .fetch_one(connection)
+        .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// The job of that id.
 ///
 /// # Errors

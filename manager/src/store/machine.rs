@@ -40,6 +40,27 @@ pub async fn machine_find<M: DeserializeOwned>(
     row.map(record_from).transpose()
 }
 
+/// The machine of that kind that is about `subject`, and nobody else's until the transaction ends: many agents may report to
+/// several managers about one machine at once, and each of them is to get its turn.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn machine_take<M: DeserializeOwned>(
+    connection: &mut Connection,
+    kind: &str,
+    subject: &str,
+) -> Result<Option<Record<M>>> {
+    let row: Option<Row> = sqlx::query_as(
+        "update machine set updated_at = updated_at where kind = $1 and subject = $2 \
+         returning id, version, task, document",
+    )
+    .bind(kind)
+    .bind(subject)
+    .fetch_optional(connection)
+    .await?;
+    row.map(record_from).transpose()
+}
+
 /// The kind and the subject of a machine.
 ///
 /// # Errors
