@@ -3,10 +3,13 @@
 //! The functions of the modules take a connection: one from [`Store::read`], or the one that [`Store::write`] hands to the
 //! work of a transaction. The store knows neither HTTP nor the network to the hosts.
 
+pub mod api_token;
+pub mod audit;
 mod dialect;
 pub mod drift;
 pub mod event;
 pub mod held;
+pub mod hook;
 pub mod host;
 pub mod idempotency;
 pub mod identity;
@@ -17,6 +20,8 @@ pub mod join_token;
 pub mod lookup;
 pub mod machine;
 pub mod rule;
+pub mod script;
+pub mod secret;
 pub mod section;
 pub mod target;
 pub mod task;

@@ -87,6 +87,32 @@ pub enum Action {
     IdentityPassword,
     /// Read the metrics.
     MetricsRead,
+    /// Read scripts and their bindings.
+    ScriptRead,
+    /// Make, change and remove scripts.
+    ScriptChange,
+    /// Run scripts on hosts.
+    ScriptRun,
+    /// Look at hooks and hook points.
+    HookRead,
+    /// Make, change, try and remove hooks.
+    HookChange,
+    /// Answer the questions of tasks.
+    TaskAnswer,
+    /// Have the facts of a host read anew, as viewers of the croit dialect may (spec/hooks.md §4.1).
+    HostRedetect,
+    /// Read the audit trail.
+    AuditRead,
+    /// Make changes of hosts and clusters.
+    StepRun,
+    /// Look at the state of clusters.
+    ClusterRead,
+    /// Store and remove secrets; nobody reads them back.
+    Secret,
+    /// Manage webhooks.
+    Webhook,
+    /// Manage tokens of the croit dialect.
+    ApiToken,
 }
 
 /// The rule of an action: the roles of which one is needed. `admin` may always.
@@ -107,6 +133,19 @@ const RULES: &[(Action, &str, &[Role])] = &[
     (Action::IdentityCredential, "identity:credential", &[]),
     (Action::IdentityPassword, "identity:password", &[]),
     (Action::MetricsRead, "metrics:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
+    (Action::ScriptRead, "script:read", &[]),
+    (Action::ScriptChange, "script:change", &[]),
+    (Action::ScriptRun, "script:run", &[]),
+    (Action::HookRead, "hook:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
+    (Action::HookChange, "hook:change", &[]),
+    (Action::TaskAnswer, "task:answer", &[]),
+    (Action::HostRedetect, "host:redetect", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
+    (Action::AuditRead, "audit:read", &[]),
+    (Action::StepRun, "step:run", &[]),
+    (Action::ClusterRead, "cluster:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
+    (Action::Secret, "secret", &[]),
+    (Action::Webhook, "webhook", &[]),
+    (Action::ApiToken, "api_token", &[]),
 ];
 
 /// What every user may do to what is their own, whatever their roles.
@@ -220,6 +259,16 @@ mod tests {
                 assert!(!allowed(&caller(role, true), action), "{action:?} {role:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_runs_as_root_on_hosts_is_for_administrators() {
+        for action in [Action::ScriptChange, Action::ScriptRun, Action::HookChange, Action::StepRun, Action::Secret] {
+            for role in [Role::Service, Role::Manager, Role::Member, Role::Reader] {
+                assert!(!allowed(&caller(role, true), action), "{action:?} {role:?}");
+            }
+        }
+        assert!(allowed(&caller(Role::Reader, false), Action::HookRead));
     }
 
     #[test]

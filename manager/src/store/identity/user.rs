@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::parse_id;
-use crate::store::tx::{Connection, Result};
+use crate::store::tx::{Connection, Result, next_number};
 
 /// A user, without the password's hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +44,10 @@ fn user_from(row: &AnyRow) -> Result<User> {
 /// # Errors
 /// [`crate::store::Error::Exists`] if the name is taken; see [`crate::store::Error`].
 pub async fn user_insert(connection: &mut Connection, user: &User) -> Result<()> {
+    let number = next_number(connection, "user").await?;
     sqlx::query(
-        "insert into identity_user (id, name, description, email, enabled, project_id, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into identity_user (id, name, description, email, enabled, project_id, created_at, number) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(user.id.to_string())
     .bind(&user.name)
@@ -55,6 +56,7 @@ pub async fn user_insert(connection: &mut Connection, user: &User) -> Result<()>
     .bind(i64::from(user.enabled))
     .bind(user.project.map(|id| id.to_string()))
     .bind(user.created_at.as_micros())
+    .bind(number)
     .execute(connection)
     .await?;
     Ok(())
@@ -84,12 +86,28 @@ pub async fn user_update(connection: &mut Connection, user: &User) -> Result<boo
 /// # Errors
 /// See [`crate::store::Error`].
 pub async fn user_password_set(connection: &mut Connection, id: UserId, hash: &str) -> Result<()> {
-    sqlx::query("update identity_user set password_hash = $2 where id = $1")
-        .bind(id.to_string())
-        .bind(hash)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "update identity_user set password_changed = case when password_hash is null then 0 else 1 end, \
+         password_hash = $2 where id = $1",
+    )
+    .bind(id.to_string())
+    .bind(hash)
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+/// The small number of a user, by which the croit dialect knows them, and whether their first password was ever changed.
+///
+/// # Errors
+/// See [`crate::store::Error`].
+pub async fn user_number(connection: &mut Connection, id: UserId) -> Result<Option<(i64, bool)>> {
+    let row: Option<(i64, i64)> =
+        sqlx::query_as("select coalesce(number, 0), password_changed from identity_user where id = $1")
+            .bind(id.to_string())
+            .fetch_optional(connection)
+            .await?;
+    Ok(row.map(|(number, changed)| (number, changed != 0)))
 }
 
 /// The hash of the password, where there is a user of that id and they have one.
