@@ -9,6 +9,7 @@ mod describe;
 mod identity;
 mod introspection;
 mod inventory;
+mod occurrence;
 mod refresh;
 mod retain;
 mod rule;
@@ -28,6 +29,7 @@ use crate::store::{self, Store};
 
 pub use introspection::IntrospectionDomain;
 pub use inventory::canonical_hash;
+pub use occurrence::ChainDomain;
 pub use refresh::RefreshDomain;
 pub use retain::Retention;
 pub use rule::Tried;
