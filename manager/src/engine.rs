@@ -10,6 +10,7 @@ mod identity;
 mod introspection;
 mod inventory;
 mod occurrence;
+pub mod output;
 mod refresh;
 mod retain;
 mod rule;
@@ -47,6 +48,8 @@ pub struct Engine {
     pub clock: SharedClock,
     /// Who is to be woken after a commit.
     pub wake: Arc<Wake>,
+    /// What running scripts write.
+    pub outputs: Arc<output::Outputs>,
     seeds: Arc<dyn Seeds>,
     settings: Arc<EngineSettings>,
 }
@@ -102,7 +105,14 @@ impl Engine {
     /// An engine over `store`.
     #[must_use]
     pub fn new(store: Store, clock: SharedClock, seeds: Arc<dyn Seeds>, settings: EngineSettings) -> Self {
-        Self { store, clock, wake: Arc::new(Wake::default()), seeds, settings: Arc::new(settings) }
+        Self {
+            store,
+            clock,
+            wake: Arc::new(Wake::default()),
+            outputs: Arc::default(),
+            seeds,
+            settings: Arc::new(settings),
+        }
     }
 
     /// What the next transaction works with.

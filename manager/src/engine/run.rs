@@ -119,6 +119,7 @@ impl Engine {
     /// Class `Denied` if the job belongs to another host; see [`Error`].
     pub async fn job_update(&self, host: HostId, update: JobUpdate) -> Result<()> {
         // Shared, not copied: with a document in it, it may wait for its turn in the store's queue for a while.
+        let (job, ends) = (update.job, update.state.is_final());
         let update = Arc::new(update);
         let mut tries = 0;
         loop {
@@ -129,6 +130,9 @@ impl Engine {
             match done {
                 Err(Error::Moved) if tries < TRIES => {}
                 Ok(wakes) => {
+                    if ends {
+                        self.outputs.end(job);
+                    }
                     if let Some(wakes) = wakes {
                         self.wake_all(&wakes);
                     }
