@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod check;
+mod proof;
 mod read;
 
+pub use proof::{CertificateRole, ClientCertificate, Keystone};
 pub use read::Error;
 
 /// All settings. Every key has a default but `state_dir`.
@@ -60,6 +62,10 @@ pub struct Listen {
     pub allow_plain_http: bool,
     /// Addresses of proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// Certificates of the authorities whose client certificates are believed, PEM; absent means that none is asked for.
+    pub client_ca_file: Option<PathBuf>,
+    /// Origins whose pages may use the REST interfaces in a browser (CORS); `*` means all.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Default for Listen {
@@ -71,6 +77,8 @@ impl Default for Listen {
             tls_key: None,
             allow_plain_http: false,
             trusted_proxies: Vec::new(),
+            client_ca_file: None,
+            allowed_origins: Vec::new(),
         }
     }
 }
@@ -120,6 +128,10 @@ pub struct Auth {
     /// How long a token of the identity dialect counts, in seconds; an hour where it is not set.
     #[serde(deserialize_with = "seconds", rename = "token_lifetime_s")]
     pub token_lifetime: Option<Duration>,
+    /// The Keystone of the strategy `keystone`.
+    pub keystone: Option<Keystone>,
+    /// What the owners of client certificates are. A certificate that no rule names proves nothing.
+    pub client_certificates: Vec<ClientCertificate>,
 }
 
 /// Which proof is asked for.
@@ -133,6 +145,8 @@ pub enum Strategy {
     None,
     /// HTTP Basic with a password file.
     HttpBasic,
+    /// A token of an existing Keystone, or a static one.
+    Keystone,
 }
 
 /// A token that does not end.

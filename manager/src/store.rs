@@ -3,6 +3,8 @@
 //! The functions of the modules take a connection: one from [`Store::read`], or the one that [`Store::write`] hands to the
 //! work of a transaction. The store knows neither HTTP nor the network to the hosts.
 
+pub mod callback_token;
+pub mod cause;
 mod dialect;
 pub mod event;
 pub mod host;

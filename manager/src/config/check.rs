@@ -16,9 +16,9 @@ pub(super) struct Wrong {
     pub(super) rule: String,
 }
 
-type Check = Result<(), Wrong>;
+pub(super) type Check = Result<(), Wrong>;
 
-fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
+pub(super) fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
     Err(Wrong { key: key.into(), rule: rule.into() })
 }
 
@@ -35,6 +35,7 @@ impl Config {
             return refuse("bootstrap.domain", "must be \"Default\", the one domain there is");
         }
         check_auth(&self.auth)?;
+        super::proof::check(&self.auth, &self.listen)?;
         self.check_numbers()?;
         for (index, network) in self.introspection.callback_networks.iter().enumerate() {
             if Network::parse(network).is_none() {

@@ -147,7 +147,7 @@ impl Lab {
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let mut request = request.body(body).unwrap();
         let address: SocketAddr = "192.0.2.7:4321".parse().unwrap();
-        request.extensions_mut().insert(Peer { address: Some(address) });
+        request.extensions_mut().insert(Peer::plain(address));
         self.raw(request).await
     }
 

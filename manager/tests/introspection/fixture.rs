@@ -252,7 +252,7 @@ pub async fn send(router: &Router, mut request: Request<Body>) -> Answer {
     let peer = request.headers_mut().remove("x-test-peer");
     let peer = peer.map_or_else(|| "127.0.0.1".to_owned(), |peer| peer.to_str().unwrap().to_owned());
     let peer = SocketAddr::new(peer.parse().unwrap(), 40_000);
-    request.extensions_mut().insert(Peer { address: Some(peer) });
+    request.extensions_mut().insert(Peer::plain(peer));
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
