@@ -76,7 +76,8 @@ impl Keystone {
             return refuse(key("auth_url"), form);
         }
         if url.scheme() == "http" && !is_loopback(&url) && !self.allow_plain_http {
-            let rule = "plain HTTP to another machine is refused: use https, or set auth.keystone.allow_plain_http = true";
+            let rule =
+                "plain HTTP to another machine is refused: use https, or set auth.keystone.allow_plain_http = true";
             return refuse(key("auth_url"), rule);
         }
         let user = (self.username.is_some(), self.password.is_some());
@@ -178,7 +179,10 @@ pub(super) fn check(auth: &Auth, listen: &Listen) -> Check {
     }
     match (&listen.client_ca_file, &listen.tls_certificate) {
         (None, _) if !auth.client_certificates.is_empty() => {
-            return refuse("listen.client_ca_file", "is missing: auth.client_certificates needs an authority to believe");
+            return refuse(
+                "listen.client_ca_file",
+                "is missing: auth.client_certificates needs an authority to believe",
+            );
         }
         (Some(_), None) => return refuse("listen.client_ca_file", "needs listen.tls_certificate and listen.tls_key"),
         _ => {}
@@ -194,5 +198,6 @@ pub(super) fn check(auth: &Auth, listen: &Listen) -> Check {
 
 /// Whether it is exactly what a browser would send: an origin with anything more or in other letters never matches.
 fn is_origin(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text)
+    Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text)
 }

@@ -28,11 +28,8 @@ impl Identity {
         self.commit(by, move |tx, _| {
             Box::pin(async move {
                 callback_token_put(tx, host, &hash, until).await?;
-                let event = audit::event(
-                    "introspection.callback_token.made",
-                    &host,
-                    json!({ "expires_at": until.rfc3339() }),
-                );
+                let event =
+                    audit::event("introspection.callback_token.made", &host, json!({ "expires_at": until.rfc3339() }));
                 Ok(((), vec![event]))
             })
         })

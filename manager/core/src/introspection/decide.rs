@@ -352,6 +352,7 @@ impl Introspection {
         let job = next.job.take();
         let mut decision = Decision::to(next)
             .step(Step::done("cancel accepted", self.host, ""))
+            .event(self.event("introspection.abort_requested", json!({ "run": self.run })))
             .effect(Effect::Task(TaskChange::Cancelling))
             .effect(Effect::SetTimer(ABORT_END, cx.now));
         if let Some(job) = job {

@@ -95,7 +95,9 @@ mod tests {
         let cors = Cors::new(&["https://a.example".into(), "http://[::1]:3000".into()]);
         assert_eq!(admitted(&cors, "https://a.example").as_deref(), Some("https://a.example"));
         assert_eq!(admitted(&cors, "http://[::1]:3000").as_deref(), Some("http://[::1]:3000"));
-        for other in ["https://a.example.evil", "https://a.example:444", "http://a.example", "null", "https://A.example"] {
+        for other in
+            ["https://a.example.evil", "https://a.example:444", "http://a.example", "null", "https://A.example"]
+        {
             assert_eq!(admitted(&cors, other), None, "{other}");
         }
         let any = Cors::new(&["*".into(), "https://a.example".into()]);

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +40,7 @@ pub fn from_files(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, E
 ///
 /// # Errors
 /// See [`Error`].
-pub fn from_files_with_clients(
-    certificate: &Path,
-    key: &Path,
-    authorities: &Path,
-) -> Result<Arc<ServerConfig>, Error> {
+pub fn from_files_with_clients(certificate: &Path, key: &Path, authorities: &Path) -> Result<Arc<ServerConfig>, Error> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(authorities)? {
         roots.add(authority).map_err(|error| wrong(authorities, error))?;

@@ -26,7 +26,10 @@ fn errors_name_file_key_and_rule() {
         ("listen.tls_certificate = '/c.pem'", "F: listen.tls_key: is missing"),
         ("listen.tls_key = '/k.pem'", "F: listen.tls_certificate: is missing"),
         ("listen.trusted_proxies = ['x']", "F: listen.trusted_proxies.0: must be an IP address"),
-        ("auth.strategy = 'ldap'", "F: auth.strategy: must be one of \"token\", \"none\", \"http_basic\", \"keystone\""),
+        (
+            "auth.strategy = 'ldap'",
+            "F: auth.strategy: must be one of \"token\", \"none\", \"http_basic\", \"keystone\"",
+        ),
         ("auth.strategy = 'http_basic'", "F: auth.htpasswd_file: is needed by"),
         ("auth.strategy = 'keystone'", "F: auth.keystone: is missing"),
         ("auth.keystone = {auth_url = 'ldap://x'}", "F: auth.keystone.auth_url: must be a URL"),
@@ -39,7 +42,10 @@ fn errors_name_file_key_and_rule() {
             "F: auth.keystone.timeout_s: must be from 1 to 60",
         ),
         ("auth.client_certificates = [{role = 'admin'}]", "F: auth.client_certificates.0: needs exactly one"),
-        ("auth.client_certificates = [{dns = 'x', role = 'member'}]", "F: auth.client_certificates.0.role: must be one"),
+        (
+            "auth.client_certificates = [{dns = 'x', role = 'member'}]",
+            "F: auth.client_certificates.0.role: must be one",
+        ),
         ("auth.client_certificates = [{dns = 'x', role = 'admin'}]", "F: listen.client_ca_file: is missing"),
         ("listen.client_ca_file = '/ca.pem'", "F: listen.client_ca_file: needs listen.tls_certificate"),
         ("listen.allowed_origins = ['https://a.example/']", "F: listen.allowed_origins.0: must be \"*\", or a scheme"),

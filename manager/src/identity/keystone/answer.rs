@@ -110,7 +110,8 @@ mod tests {
         assert_eq!(in_project.expires_at.rfc3339(), "2026-01-02T04:04:05.000000Z");
         let in_system = said(json!({"roles": roles, "system": {"all": true}})).unwrap();
         assert!(in_system.caller.system_scope && in_system.caller.has(Role::Reader));
-        for scope in [json!({"roles": roles, "domain": {"id": "d"}}), json!({"roles": roles, "system": {"all": false}})] {
+        for scope in [json!({"roles": roles, "domain": {"id": "d"}}), json!({"roles": roles, "system": {"all": false}})]
+        {
             let elsewhere = said(scope).unwrap().caller;
             assert!(elsewhere.roles.is_empty() && !elsewhere.system_scope);
         }
