@@ -72,7 +72,11 @@ pub fn fleet_settings(config: &Config) -> fleet::Settings {
 /// The error names the key.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     store_options(config).check().map_err(anyhow::Error::msg).context("database.url")?;
-    crate::api::server::tls_of(&config.listen).context("listen.tls_certificate and listen.tls_key")?;
+    crate::api::server::tls_of(&config.listen)
+        .context("listen.tls_certificate, listen.tls_key and listen.client_ca_file")?;
+    if let Some(keystone) = &config.auth.keystone {
+        crate::identity::keystone::check(keystone).map_err(anyhow::Error::msg)?;
+    }
     if let Some(file) = &config.auth.htpasswd_file {
         std::fs::read_to_string(file).with_context(|| format!("auth.htpasswd_file: {}", file.display()))?;
     }

@@ -6,6 +6,8 @@
 
 #[path = "proofs/audit.rs"]
 mod audit;
+#[path = "proofs/callback_token.rs"]
+mod callback_token;
 #[path = "proofs/certificates.rs"]
 mod certificates;
 #[path = "proofs/cors.rs"]

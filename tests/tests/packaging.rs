@@ -56,7 +56,11 @@ fn the_daemons_accept_the_example_settings() {
 
 #[test]
 fn the_examples_show_every_key_and_no_other() {
-    let manager = ["../manager/src/config.rs", "../manager/core/src/introspection/hooks/settings.rs"];
+    let manager = [
+        "../manager/src/config.rs",
+        "../manager/src/config/proof.rs",
+        "../manager/core/src/introspection/hooks/settings.rs",
+    ];
     for (file, sources) in [("manager.toml", &manager[..]), ("agent.toml", &["../agent/src/config.rs"])] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let structs: String = sources.iter().map(|source| read(&root.join(source))).collect();

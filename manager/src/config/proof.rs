@@ -31,7 +31,7 @@ pub struct Keystone {
     /// The domain of that project, by name.
     #[serde(default = "default_domain")]
     pub project_domain_name: String,
-    /// An application credential, in place of user and password: its id.
+    /// An application credential, which counts before user and password: its id.
     #[serde(default)]
     pub application_credential_id: Option<String>,
     /// The secret of that credential.
@@ -83,7 +83,7 @@ impl Keystone {
         let user = (self.username.is_some(), self.password.is_some());
         let credential = (self.application_credential_id.is_some(), self.application_credential_secret.is_some());
         match (user, credential) {
-            ((true, true), (false, false)) | ((false, false), (true, true)) => {}
+            (_, (true, true)) | ((true, true), (false, false)) => {}
             ((false, true), (false, false)) => return refuse(key("username"), "is missing: a password needs its user"),
             ((true, false), (false, false)) => return refuse(key("password"), "is missing: a user needs a password"),
             ((false, false), (true, false)) => {

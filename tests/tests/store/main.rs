@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod callback_token;
+mod cause;
 mod complete;
 mod disk_full;
 mod durable;
