@@ -107,7 +107,7 @@ const STUBBORN: &str = "trap '' TERM
 
 #[tokio::test]
 async fn whoever_leaves_the_session_and_ignores_term_is_gone_after_a_cancel() {
-    for kind in ways(&[Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
         let mut run = Run::start(kind, STUBBORN, Duration::from_secs(60), Limits::default());
         let pids = [run.pid("own").await, run.pid("outer").await, run.pid("inner").await];
         assert!(pids.into_iter().all(lives));
@@ -125,7 +125,7 @@ async fn whoever_leaves_the_session_and_ignores_term_is_gone_after_a_cancel() {
 async fn daemons_end_by_term_if_they_do_within_the_grace() {
     let script = "setsid bash -c 'trap \"sleep 0.2; echo 1 > DIR/tidied; exit\" TERM; echo $$ > DIR/outer;
         while :; do sleep 0.02; done' & disown; sleep 60";
-    for kind in ways(&[Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
         let mut run = Run::start(kind, script, Duration::from_secs(60), Limits::default());
         run.pid("outer").await;
         run.folder().stop().unwrap();
@@ -138,9 +138,9 @@ async fn daemons_end_by_term_if_they_do_within_the_grace() {
 async fn a_fork_bomb_is_ended_at_the_deadline() {
     // Each of its processes is replaced by two others all the time, in sessions of their own.
     let script = "bomb() { sleep 0.02; setsid bash -c \"$(declare -f bomb); bomb\" & bomb & }; bomb; sleep 60";
-    for kind in ways(&[Kind::Cgroup2, Kind::Cgroup1]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1]) {
         // Where nothing limits it, it has no time to become many.
-        let deadline = Duration::from_millis(if kind == Kind::Cgroup1 { 1500 } else { 150 });
+        let deadline = Duration::from_millis(if kind == Kind::Cgroup2 { 150 } else { 1500 });
         let limits = Limits { tasks_max: Some(60), ..Limits::default() };
         let mut run = Run::start(kind, script, deadline, limits);
         let began = Instant::now();
@@ -153,7 +153,7 @@ async fn a_fork_bomb_is_ended_at_the_deadline() {
 
 #[tokio::test]
 async fn a_supervisor_that_was_killed_leaves_what_is_found_and_cleared() {
-    for kind in ways(&[Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
         let mut run = Run::start(kind, STUBBORN, Duration::from_secs(60), Limits::default());
         let pids = [run.pid("own").await, run.pid("outer").await, run.pid("inner").await];
         run.folder().clear().unwrap();
@@ -176,20 +176,25 @@ async fn a_supervisor_that_was_killed_leaves_what_is_found_and_cleared() {
 
 #[tokio::test]
 async fn memory_has_an_end_and_it_is_told() {
-    for kind in ways(&[Kind::Cgroup1]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup1]) {
         let limits = Limits { memory_max: Some(32 << 20), ..Limits::default() };
         let mut run = Run::start(kind, "x=$(head -c 200M /dev/zero | tr '\\0' x)", Duration::from_secs(30), limits);
         let end = run.end().await;
-        assert!(end.usage.oom_killed, "{end:?}");
-        assert_eq!((end.state, end.reason.as_deref()), (JobState::Failed, Some("its memory was used up")));
-        assert!(end.usage.memory_peak.is_some_and(|peak| peak <= 32 << 20), "{end:?}");
+        assert_eq!((end.state, end.signal), (JobState::Failed, Some(9)));
+        // Pages of its libraries that others use as well are not on its account.
+        assert!(end.usage.max_rss <= 48 << 20, "{end:?}");
+        // systemd may be quicker to take an empty group of version 1 away than we are to read why it is empty.
+        if kind != Kind::Systemd || end.usage.oom_killed {
+            assert_eq!((end.usage.oom_killed, end.reason.as_deref()), (true, Some("its memory was used up")));
+            assert!(end.usage.memory_peak.is_some_and(|peak| peak <= 32 << 20), "{end:?}");
+        }
         assert_eq!(end.shortfalls, [] as [String; 0]);
     }
 }
 
 #[tokio::test]
 async fn processor_time_is_rationed_and_counted() {
-    for kind in ways(&[Kind::Cgroup1]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup1]) {
         let mut run = Run::start(kind, "while :; do :; done", Duration::from_secs(3), Limits::probe());
         let end = run.end().await;
         assert_eq!(end.state, JobState::TimedOut);
@@ -199,10 +204,31 @@ async fn processor_time_is_rationed_and_counted() {
     }
 }
 
+/// The whole inventory has to be there within 300 ms (docs/decisions/0010); programs without optimisation on a loaded
+/// machine get more time here, but less than a ration of each tenth of a second would take.
+#[tokio::test]
+async fn the_limits_of_a_probe_do_not_slow_it_down() {
+    let script = format!("exec {} probe", env!("CARGO_BIN_EXE_hostler-agent"));
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup1]) {
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            let began = Instant::now();
+            let mut run = Run::start(kind, &script, Duration::from_secs(30), Limits::probe());
+            let end = run.end().await;
+            times.push((began.elapsed(), end.usage));
+            assert_eq!((end.state, end.shortfalls), (JobState::Succeeded, Vec::new()));
+            // The kernel may count a little more memory than its limit while it takes pages back.
+            assert!(end.usage.max_rss < 128 << 20);
+        }
+        eprintln!("{kind:?}: {times:?}");
+        assert!(times.iter().any(|(wall, _)| *wall < Duration::from_millis(900)), "{times:?}");
+    }
+}
+
 #[tokio::test]
 async fn use_is_counted_without_control_groups_too() {
     let script = "for i in {1..40000}; do :; done; head -c 40M /dev/zero | tail -c 40M > /dev/null";
-    for kind in ways(&[Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
         let mut run = Run::start(kind, script, Duration::from_secs(30), Limits::default());
         let end = run.end().await;
         assert_eq!(end.state, JobState::Succeeded, "{end:?}");
@@ -216,7 +242,7 @@ async fn use_is_counted_without_control_groups_too() {
 async fn orphans_that_end_do_not_use_up_the_tasks() {
     // Two hundred orphans, of which no more than a few live at one time.
     let script = "for i in {1..200}; do (setsid true &) ; done; echo done";
-    for kind in ways(&[Kind::Cgroup1]) {
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup1]) {
         let limits = Limits { tasks_max: Some(30), ..Limits::default() };
         let mut run = Run::start(kind, script, Duration::from_secs(30), limits);
         let end = run.end().await;

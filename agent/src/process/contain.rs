@@ -79,11 +79,12 @@ impl Kind {
     /// The ways that this host seems to offer, the best first. The last one always works.
     #[must_use]
     pub fn offered() -> Vec<Self> {
+        if Path::new("/run/systemd/system").is_dir() {
+            // Where systemd is, all control groups are its own: it moves processes out of others' (seen on version 1).
+            return vec![Self::Systemd, Self::Session];
+        }
         let hierarchies = Hierarchies::of_this_process().unwrap_or_default();
         let mut offered = Vec::new();
-        if Path::new("/run/systemd/system").is_dir() {
-            offered.push(Self::Systemd);
-        }
         let (unified, limits) = (hierarchies.unified().is_some(), hierarchies.unified_limits());
         if unified && limits {
             offered.push(Self::Cgroup2);

@@ -83,14 +83,15 @@ impl Scope {
     }
 
     pub(super) fn usage(&self) -> Usage {
-        // While a process is left the groups are there; afterwards systemd remembers.
+        // First the groups: they go as soon as systemd sees that they are empty. Afterwards it remembers most, but of
+        // memory that was used up only with version 2.
         let of_version_1 = cgroup1::usage(|controller| {
             let has = |(names, _): &&(Vec<String>, PathBuf)| names.iter().any(|name| name == controller);
             self.groups.iter().find(has).map(|(_, folder)| folder.clone())
         });
         let unified = self.groups.iter().find(|(controllers, _)| controllers.is_empty());
         let of_version_2 = unified.map(|(_, folder)| cgroup2::usage(folder)).unwrap_or_default();
-        self.remembered().or(of_version_1).or(of_version_2)
+        of_version_1.or(of_version_2).or(self.remembered())
     }
 
     fn remembered(&self) -> Usage {
