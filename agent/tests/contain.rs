@@ -135,18 +135,37 @@ async fn daemons_end_by_term_if_they_do_within_the_grace() {
 }
 
 #[tokio::test]
-async fn a_fork_bomb_is_ended_at_the_deadline() {
+async fn a_fork_bomb_is_bounded_and_ended_at_the_deadline() {
     // Each of its processes is replaced by two others all the time, in sessions of their own.
     let script = "bomb() { sleep 0.02; setsid bash -c \"$(declare -f bomb); bomb\" & bomb & }; bomb; sleep 60";
-    for kind in ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1]) {
-        // Where nothing limits it, it has no time to become many.
-        let deadline = Duration::from_millis(if kind == Kind::Cgroup2 { 150 } else { 1500 });
+    // Only where something bounds it: it would take this machine with it.
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup1]) {
         let limits = Limits { tasks_max: Some(60), ..Limits::default() };
-        let mut run = Run::start(kind, script, deadline, limits);
+        let mut run = Run::start(kind, script, Duration::from_millis(1500), limits);
         let began = Instant::now();
         let end = run.end().await;
         assert_eq!(end.state, JobState::TimedOut);
         assert!(began.elapsed() < Duration::from_secs(10), "{kind:?}: {:?}", began.elapsed());
+        assert_eq!(run.groups(), [] as [PathBuf; 0], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_always_another_process_is_caught() {
+    // Each is replaced by one that it starts in a session of its own, all the time; there are eight at once.
+    let script = "hop() { trap '' TERM; echo 1 >> DIR/hops; sleep 0.01; setsid bash -c \"$(declare -f hop); hop\" & }
+        for i in {1..8}; do hop & done; sleep 60";
+    for kind in ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1, Kind::Session]) {
+        let mut run = Run::start(kind, script, Duration::from_millis(800), Limits::default());
+        let began = Instant::now();
+        let end = run.end().await;
+        assert_eq!(end.state, JobState::TimedOut);
+        assert!(began.elapsed() < Duration::from_secs(10), "{kind:?}: {:?}", began.elapsed());
+        let hops = || std::fs::metadata(run.dir.path().join("hops")).unwrap().len();
+        let before = hops();
+        assert!(before > 40, "it did not hop");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(hops(), before, "{kind:?}: one got away");
         assert_eq!(run.groups(), [] as [PathBuf; 0], "{kind:?}");
     }
 }
