@@ -55,8 +55,21 @@ fn test_binary(name: &str) -> Option<PathBuf> {
     entries.max_by_key(|path| path.metadata().and_then(|metadata| metadata.modified()).ok())
 }
 
-#[test]
-fn programs_are_contained_by_systemd() {
+/// What the agent's unit takes away from it, as systemd-run wants it.
+fn sandbox() -> Vec<String> {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd/hostler-agent.service");
+    let text = std::fs::read_to_string(unit).unwrap();
+    let of_sandbox = |line: &&str| {
+        let names = ["Capability", "NoNew", "Protect", "Restrict", "Lock", "MemoryDeny", "Keyring", "SystemCall"];
+        names.iter().any(|name| line.starts_with(name))
+    };
+    let found: Vec<String> = text.lines().filter(of_sandbox).map(|line| format!("--property={line}")).collect();
+    assert!(found.len() > 10, "{found:?}");
+    found
+}
+
+/// Runs the tests of `contain.rs` in a host, as a service with these properties.
+fn run_in_host(properties: &[String]) {
     if !nix::unistd::geteuid().is_root() {
         return skip("this is not root");
     }
@@ -67,7 +80,7 @@ fn programs_are_contained_by_systemd() {
         return skip("no Debian tree can be made (mmdebstrap)");
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/in-systemd-host");
-    let done = Command::new(script).arg(base).arg(built()).arg(tests).output().unwrap();
+    let done = Command::new(script).arg(base).arg(built()).args(properties).arg(tests).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     if done.status.code() == Some(NO_HOST) {
         return skip(&said);
@@ -76,4 +89,14 @@ fn programs_are_contained_by_systemd() {
     // In that host systemd is one of the ways; had it not been offered, the tests would have said so.
     assert!(said.contains("test result: ok. ") && !said.contains("NOT TESTED: Systemd"), "{said}");
     assert!(said.contains("a_supervisor_that_was_killed_leaves_what_is_found_and_cleared ... ok"), "{said}");
+}
+
+/// One after the other: each boots a host, and the tests measure times.
+#[test]
+fn programs_are_contained_by_systemd_also_in_the_sandbox_of_the_agents_unit() {
+    run_in_host(&[]);
+    let mut properties = sandbox();
+    // The folders of the tests are there and not in the agent's state directory.
+    properties.push("--property=ReadWritePaths=/tmp".into());
+    run_in_host(&properties);
 }
