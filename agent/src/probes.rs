@@ -38,6 +38,7 @@ mod os;
 mod ovs;
 mod packages;
 mod pci;
+mod pending;
 mod rpm;
 mod run;
 mod smart;
@@ -138,7 +139,7 @@ pub const PROBES: &[Probe] = probes! {
     "ceph", ttl::TOPOLOGY, WIDE, ceph::probe, "superblocks, LVM metadata, BlueStore labels, /var/lib/ceph";
     "kvm", ttl::SOFTWARE, DEADLINE, kvm::probe, "/dev/kvm, /sys/module, /sys/class/iommu, /run/libvirt";
     "os", ttl::SOFTWARE, DEADLINE, os::probe, "/etc/os-release, /proc, /boot, systemd's D-Bus";
-    "packages", ttl::SOFTWARE, DEADLINE, packages::probe, "/var/lib/dpkg/status, rpm database";
+    "packages", ttl::SOFTWARE, DEADLINE, packages::probe, "/var/lib/dpkg/status, rpm database, lists of apt";
     "time", ttl::HEALTH, DEADLINE, time::probe, "adjtimex, chrony, /run";
     "health", ttl::HEALTH, WIDE, health::probe, "hwmon, EDAC, SMART and NVMe log pages";
     "bmc", ttl::SOFTWARE, SLOW, bmc::probe, "/dev/ipmi0";

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::facts::{Facts, Found, reason};
 use super::host::HostRoot;
-use super::{Context, rpm};
+use super::{Context, pending, rpm};
 
 const DPKG: &str = "/var/lib/dpkg/status";
 /// Beginnings of the names whose versions are shown without the blob.
@@ -76,7 +76,7 @@ pub(super) fn probe(context: &Context) -> Found {
         .collect();
     facts.set("versions", key);
     facts.set("held", packages.iter().filter(|package| package.held).map(|package| &package.name).collect::<Vec<_>>());
-    facts.set("pending", pending(host));
+    pending::set(host, &mut facts, manager, &packages);
     let list = json!(packages);
     let hash = hex::encode(Sha256::digest(list.to_string()));
     facts.set("list_hash", &hash);
@@ -136,15 +136,6 @@ fn dpkg(host: &HostRoot) -> io::Result<Vec<Package>> {
             _ => {}
         }
     }
-}
-
-/// Updates that the system's own tools have counted; no repository is asked.
-fn pending(host: &HostRoot) -> Value {
-    let text = host.word("/var/lib/update-notifier/updates-available");
-    let Some(text) = text else { return Value::Null };
-    let number = |line: &str| line.split_whitespace().next().and_then(|word| word.parse::<u32>().ok());
-    let security = text.lines().find(|line| line.contains("security")).and_then(number);
-    json!({"updates": text.lines().find_map(number), "security": security})
 }
 
 #[cfg(test)]

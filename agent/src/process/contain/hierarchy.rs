@@ -80,7 +80,7 @@ fn read(mounts: &str, places: &str) -> Vec<Hierarchy> {
         // The mount may show only a part of the hierarchy; a process elsewhere in it has no place that can be seen.
         let Ok(below) = Path::new(path).strip_prefix(root) else { continue };
         let top = PathBuf::from(mount);
-        let own = top.join(below);
+        let own = if below.as_os_str().is_empty() { top.clone() } else { top.join(below) };
         if !found.iter().any(|other| other.controllers == controllers) {
             found.push(Hierarchy { controllers, top, own });
         }
