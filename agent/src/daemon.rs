@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::link;
 use crate::process::Program;
+use crate::process::contain;
 use crate::runner::{Effect, Fate, Input, Limits, Runner};
 use crate::shared_identity::SharedIdentity;
 
@@ -205,7 +206,16 @@ impl Daemon {
                 if !sections.is_empty() {
                     argv.extend(["--sections".into(), sections.join(",")]);
                 }
-                Ok(Program { argv, deadline: spec.deadline, grace: GRACE, stdout_head: DOCUMENT_MAX, stdout_tail: 0 })
+                let (stdout_head, limits) = (DOCUMENT_MAX, contain::Limits::probe());
+                Ok(Program {
+                    argv,
+                    deadline: spec.deadline,
+                    grace: GRACE,
+                    stdout_head,
+                    stdout_tail: 0,
+                    limits,
+                    within: None,
+                })
             }
         }
     }

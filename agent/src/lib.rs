@@ -1,6 +1,7 @@
 //! The agent of Hostler: runs what the manager orders on one host, within what the host allows (design §6).
 
 pub mod backoff;
+pub mod bus;
 pub mod config;
 pub mod daemon;
 pub mod dial;
