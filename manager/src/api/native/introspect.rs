@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use hostler_common::id::TaskId;
 use hostler_core::introspection::command::Command;
 use hostler_core::machine::Input;
 use http::StatusCode;
@@ -24,6 +25,14 @@ pub struct Begun {
     task: i64,
 }
 
+impl Begun {
+    /// A task that began.
+    #[must_use]
+    pub fn of(task: TaskId) -> Self {
+        Self { task: task.0 }
+    }
+}
+
 /// `POST /hosts/{host}/introspect`
 ///
 /// # Errors
@@ -44,7 +53,7 @@ pub async fn start(
     let done = api.engine.input::<IntrospectionDomain>(&host.id.to_string(), input, Some(&actor)).await;
     let begun = done.map_err(|error| Error::from(error).of_state())?;
     let task = begun.task.ok_or_else(|| Error::internal(&"an introspection began without a task"))?;
-    Ok((StatusCode::ACCEPTED, Json(Begun { task: task.0 })))
+    Ok((StatusCode::ACCEPTED, Json(Begun::of(task))))
 }
 
 /// Which sections there are, the agent of the host knows; what is no name at all is refused here.
