@@ -129,7 +129,10 @@ impl Introspection {
             fresh: state != State::Reapplying,
             ..self.clone()
         };
-        let mut decision = Decision::to(next).write(Write::Begun);
+        let mut decision = Decision::to(next);
+        if state != State::Reapplying {
+            decision = decision.write(Write::Begun);
+        }
         if let Some(job) = self.job {
             decision = decision.effect(Effect::CancelJob(job));
         }
