@@ -3,10 +3,10 @@
 use futures::future::BoxFuture;
 use hostler_common::id::HostId;
 use hostler_common::job::JobState;
-use hostler_core::introspection::{Introspection, merge};
 use hostler_core::introspection::command::{Command, Facts, Held, Write};
 use hostler_core::introspection::state::State;
 use hostler_core::introspection::summary::Identity;
+use hostler_core::introspection::{Introspection, merge};
 use hostler_core::machine::{Input, Machine as _};
 use hostler_core::refresh::Refresh;
 use serde_json::Value;
@@ -79,7 +79,9 @@ impl Domain for IntrospectionDomain {
                 match write {
                     // Whoever reads the host without being asked gives way.
                     Write::Begun => drop(job::job_yield(tx, next.host, Refresh::KIND).await?),
-                    Write::Hold { document, known, found } => hold(turn, tx, next.host, known, found, &document).await?,
+                    Write::Hold { document, known, found } => {
+                        hold(turn, tx, next.host, known, found, &document).await?
+                    }
                     Write::Accepted(identity) => {
                         held::held_delete(tx, next.host).await?;
                         host::host_set_identity(tx, next.host, &identity).await?;

@@ -2,8 +2,8 @@
 
 use hostler_common::id::{HostId, InventoryId};
 use hostler_core::introspection::diff::{self, Change, Severity};
-use hostler_core::introspection::summary::{self, Identity};
 use hostler_core::introspection::facts;
+use hostler_core::introspection::summary::{self, Identity};
 use hostler_core::machine::Event;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -94,7 +94,8 @@ async fn keep_changes(
 fn named(changes: &[Change]) -> Vec<Value> {
     let mut worth: Vec<&Change> = changes.iter().filter(|change| change.severity > Severity::Info).collect();
     worth.sort_by(|a, b| b.severity.cmp(&a.severity));
-    let shown = |change: &&Change| json!({ "path": change.path, "op": change.op.name(), "severity": change.severity.name() });
+    let shown =
+        |change: &&Change| json!({ "path": change.path, "op": change.op.name(), "severity": change.severity.name() });
     worth.iter().take(NAMED_MAX).map(shown).collect()
 }
 

@@ -87,7 +87,9 @@ impl Domain for RefreshDomain {
                         inventory::keep(turn, tx, next.host, documents).await?;
                     }
                     Write::Publish(data) => publish(turn, tx, next.host, data).await?,
-                    Write::Hold { document, known, found } => hold(turn, tx, next.host, known, found, &document).await?,
+                    Write::Hold { document, known, found } => {
+                        hold(turn, tx, next.host, known, found, &document).await?
+                    }
                     Write::Forget(id) => job::job_forget(tx, id).await?,
                 }
             }

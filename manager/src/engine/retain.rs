@@ -76,7 +76,8 @@ impl Engine {
         removed += self.batches(move |tx| Box::pin(event::event_prune(tx, now.before(keep.events), BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(task::task_prune(tx, now.before(keep.tasks), BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(job::job_prune(tx, now.before(keep.jobs), BATCH))).await?;
-        removed += self.batches(move |tx| Box::pin(inventory::delta_prune(tx, now.before(keep.changes), BATCH))).await?;
+        removed +=
+            self.batches(move |tx| Box::pin(inventory::delta_prune(tx, now.before(keep.changes), BATCH))).await?;
         let (tokens, certificates) = (now.before(keep.join_tokens), now.before(keep.certificates));
         removed += self.batches(move |tx| Box::pin(join_token::join_token_prune(tx, tokens, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(join_token::certificate_prune(tx, certificates, BATCH))).await?;

@@ -166,9 +166,7 @@ pub(super) async fn apply_kind(
     happening: Happening,
 ) -> Result<Wakes> {
     match kind {
-        Introspection::KIND => {
-            Ok(apply::<IntrospectionDomain>(turn, tx, subject, happening.into_input()).await?.wakes)
-        }
+        Introspection::KIND => Ok(apply::<IntrospectionDomain>(turn, tx, subject, happening.into_input()).await?.wakes),
         Refresh::KIND => Ok(apply::<RefreshDomain>(turn, tx, subject, happening.into_input()).await?.wakes),
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
@@ -273,12 +271,7 @@ async fn change_task(
     }
 }
 
-async fn take_update(
-    turn: &Turn,
-    tx: &mut Connection,
-    host: HostId,
-    update: &JobUpdate,
-) -> Result<Option<Wakes>> {
+async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &JobUpdate) -> Result<Option<Wakes>> {
     let Some(known) = job::job_find(tx, update.job).await? else {
         // Its machine is gone, with its host or by retention: nobody waits for it.
         return Ok(None);

@@ -13,11 +13,7 @@ use super::tx::{Connection, Result};
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn fact_put(
-    connection: &mut Connection,
-    host: HostId,
-    facts: &BTreeMap<&'static str, String>,
-) -> Result<()> {
+pub async fn fact_put(connection: &mut Connection, host: HostId, facts: &BTreeMap<&'static str, String>) -> Result<()> {
     sqlx::query("delete from fact where host_id = $1").bind(host.to_string()).execute(&mut *connection).await?;
     for (name, value) in facts {
         sqlx::query("insert into fact (host_id, name, value) values ($1, $2, $3)")

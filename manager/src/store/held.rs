@@ -25,12 +25,7 @@ pub struct HeldInfo {
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn held_put(
-    connection: &mut Connection,
-    host: HostId,
-    info: &HeldInfo,
-    document: &Value,
-) -> Result<()> {
+pub async fn held_put(connection: &mut Connection, host: HostId, info: &HeldInfo, document: &Value) -> Result<()> {
     sqlx::query(
         "insert into held_data (host_id, known, found, document, held_at) values ($1, $2, $3, $4, $5) \
          on conflict (host_id) do update set known = excluded.known, found = excluded.found, \
@@ -69,11 +64,7 @@ pub async fn held_find(connection: &mut Connection, host: HostId) -> Result<Opti
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn held_of_numbers(
-    connection: &mut Connection,
-    first: i64,
-    last: i64,
-) -> Result<HashMap<HostId, HeldInfo>> {
+pub async fn held_of_numbers(connection: &mut Connection, first: i64, last: i64) -> Result<HashMap<HostId, HeldInfo>> {
     let rows: Vec<Row> = sqlx::query_as(
         "select host_id, known, found, held_at from held_data \
          where host_id in (select id from host where number between $1 and $2)",

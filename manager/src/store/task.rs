@@ -310,7 +310,8 @@ pub async fn task_prune(connection: &mut Connection, until: Timestamp, limit: u3
     .bind(i64::from(limit))
     .execute(&mut *connection)
     .await?;
-    let text = "delete from task where id in (select id from task where finished_at < $1 order by finished_at, id limit $2)";
+    let text =
+        "delete from task where id in (select id from task where finished_at < $1 order by finished_at, id limit $2)";
     let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

@@ -27,7 +27,8 @@ fn part(disk: u64, hash: &str) -> Value {
     part["fleet"]["complete"] = json!(false);
     part["fleet"]["sections"].as_object_mut().unwrap().shift_remove("os");
     part["fleet"].as_object_mut().unwrap().shift_remove("os");
-    part["inventory"] = json!({"disks": part["inventory"]["disks"], "system_vendor": part["inventory"]["system_vendor"]});
+    part["inventory"] =
+        json!({"disks": part["inventory"]["disks"], "system_vendor": part["inventory"]["system_vendor"]});
     part
 }
 
@@ -48,7 +49,12 @@ async fn begun(app: &App, name: &str) -> HostId {
 async fn open_sections(app: &App, host: HostId) -> Vec<Vec<String>> {
     let mut connection = app.api.engine.store.read().await.unwrap();
     let open = job::job_open(&mut connection, host).await.unwrap();
-    open.into_iter().filter(|job| !job.cancel).map(|job| match job.spec.work { Work::Introspect { sections } => sections }).collect()
+    open.into_iter()
+        .filter(|job| !job.cancel)
+        .map(|job| match job.spec.work {
+            Work::Introspect { sections } => sections,
+        })
+        .collect()
 }
 
 async fn events(app: &App, kind: &str) -> Vec<Value> {
@@ -238,7 +244,10 @@ async fn hosts_of_one_model_that_differ_are_found_page_by_page() {
     let facts: Vec<_> = rows.iter().map(|row| row["fact"].as_str().unwrap()).collect();
     assert_eq!(facts, ["firmware.version", "os.kernel"], "{all}");
     let firmware = &rows[0];
-    assert_eq!((&firmware["kind"], &firmware["hosts"], &firmware["usual"]), (&json!("Maker Product"), &json!(4), &json!("2.0")));
+    assert_eq!(
+        (&firmware["kind"], &firmware["hosts"], &firmware["usual"]),
+        (&json!("Maker Product"), &json!(4), &json!("2.0"))
+    );
     assert_eq!((&firmware["class"], &firmware["severity"]), (&json!("firmware"), &json!("warning")));
     assert_eq!((&firmware["outlierCount"], &firmware["outliers"][0]["name"]), (&json!(1), &json!("host-3")));
     // Two against two: nobody is the odd one.

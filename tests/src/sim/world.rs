@@ -46,6 +46,8 @@ pub struct Summary {
     pub duplicates: u32,
     /// Updates that named the job of another host.
     pub forgeries: u32,
+    /// Probes that refreshes ordered and that ran.
+    pub refreshes: u32,
 }
 
 /// Both directions of a link.
@@ -80,6 +82,7 @@ pub async fn run_schedule(seed: u64) -> anyhow::Result<Summary> {
         world.act().await.with_context(|| format!("seed {seed}, step {step}"))?;
     }
     world.heal().await.with_context(|| format!("seed {seed}, healing"))?;
+    world.summary.refreshes = world.agents.iter().map(|agent| agent.refreshes).sum();
     Ok(world.summary)
 }
 
@@ -107,6 +110,7 @@ impl World {
                 .await?;
             agents.push(Agent::new(host));
         }
+        manager.engine.refreshes_begin().await?;
         let links = (0..HOSTS).map(|_| Link::default()).collect();
         Ok(Self {
             dir,
@@ -337,8 +341,10 @@ impl World {
             }
             let next = self.manager.engine.run_due().await?;
             let busy = self.agents.iter().any(|agent| !agent.settled());
+            if check::is_quiet(&self.manager.engine.store, &self.agents).await? {
+                break;
+            }
             match next {
-                None if !busy => break,
                 // Time passes only when nobody has anything to do: a deadline must not be what ends a healthy run.
                 Some(at) if !busy && !self.jobs_open().await? => self.clock.reach(at),
                 _ => {}

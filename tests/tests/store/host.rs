@@ -6,9 +6,9 @@ use hostler_core::introspection::node::Node;
 use hostler_core::introspection::summary::Identity;
 use hostler_core::machine::{Event, TaskEnd};
 use hostler_manager::store::host::{
-    AgentState, Description, Greeting, host_all_offline, host_by_name, host_by_number, host_counts, host_delete,
-    host_describe, host_fetch, host_find, host_insert, host_list, host_offline, host_online, host_set_certificate,
-    Portrait, host_set_node, host_set_portrait, host_set_state,
+    AgentState, Description, Greeting, Portrait, host_all_offline, host_by_name, host_by_number, host_counts,
+    host_delete, host_describe, host_fetch, host_find, host_insert, host_list, host_offline, host_online,
+    host_set_certificate, host_set_node, host_set_portrait, host_set_state,
 };
 use hostler_manager::store::introspection::{DataKind, data_find, data_put, status_find, status_put};
 use hostler_manager::store::inventory::{NewInventory, inventory_insert, inventory_list};
@@ -183,7 +183,10 @@ async fn documents_come_back_as_they_were(bed: Bed) {
     // A later inventory without a system UUID leaves the known one.
     commit!(store, tx => host_set_portrait(tx, id, &portrait(json!({}), None)).await).unwrap();
     let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
-    assert_eq!((host.node == node, host.summary, host.identity.system_uuid.as_deref()), (true, Some(json!({})), Some("uuid-1")));
+    assert_eq!(
+        (host.node == node, host.summary, host.identity.system_uuid.as_deref()),
+        (true, Some(json!({})), Some("uuid-1"))
+    );
     commit!(store, tx => host_set_portrait(tx, id, &portrait(figures, None)).await).unwrap();
     let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!(host.summary.unwrap()["huge"], json!(u64::MAX));

@@ -106,7 +106,8 @@ fn listed(document: &Value, path: &str, keys: &[&str]) -> Option<String> {
 
 /// A kernel command line without what names this one host: its disks and addresses.
 fn without_names(line: &str) -> String {
-    let own = ["root=", "resume=", "ip=", "BOOT_IMAGE=", "BOOTIF=", "rd.luks", "rd.lvm", "rd.md", "systemd.machine_id="];
+    let own =
+        ["root=", "resume=", "ip=", "BOOT_IMAGE=", "BOOTIF=", "rd.luks", "rd.lvm", "rd.md", "systemd.machine_id="];
     let kept: Vec<&str> =
         line.split_whitespace().filter(|word| !own.iter().any(|start| word.starts_with(start))).collect();
     kept.join(" ")

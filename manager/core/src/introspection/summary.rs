@@ -77,7 +77,8 @@ mod tests {
         ] {
             assert_eq!(known.contradicted_by(&same), None, "{same:?}");
         }
-        let text = known.contradicted_by(&identity(json!("00000000-0000-1010-8020-b1c04f303132"), json!("A1"))).unwrap();
+        let text =
+            known.contradicted_by(&identity(json!("00000000-0000-1010-8020-b1c04f303132"), json!("A1"))).unwrap();
         assert!(text.starts_with("system UUID is 00000000-"), "{text}");
         assert_eq!(
             known.contradicted_by(&identity(json!(null), json!("B2"))).as_deref(),

@@ -80,11 +80,7 @@ pub struct DeltaView {
 ///
 /// # Errors
 /// A parameter breaks a rule, there is no such host; see [`crate::store::Error`].
-pub async fn changes(
-    State(api): State<Api>,
-    Named(host): Named,
-    mut query: Query,
-) -> Result<Json<Page<DeltaView>>> {
+pub async fn changes(State(api): State<Api>, Named(host): Named, mut query: Query) -> Result<Json<Page<DeltaView>>> {
     let (limit, before) = (query.limit()?, query.after()?);
     query.finish()?;
     let mut connection = api.engine.store.read().await?;

@@ -72,7 +72,8 @@ fn places_of_two_sections_keep_the_part_that_was_not_read() {
     lldp["lldp_raw"] = json!({"eth0": [[2, "01"]]});
     let merged = merge(Some(&base()), lldp).document;
     assert_eq!(merged["inventory"]["interfaces"][0]["lldp"], json!([[2, "01"]]));
-    let vendor = json!({"system_vendor": {"product_name": "Q", "firmware": {"vendor": "", "version": "", "build_date": ""}}});
+    let vendor =
+        json!({"system_vendor": {"product_name": "Q", "firmware": {"vendor": "", "version": "", "build_date": ""}}});
     let merged = merge(Some(&base()), partial("system", section("y2"), vendor, json!({}))).document;
     let found = &merged["inventory"]["system_vendor"];
     assert_eq!((&found["product_name"], &found["firmware"]["version"]), (&json!("Q"), &json!("1")));

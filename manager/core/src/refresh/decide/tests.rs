@@ -172,7 +172,12 @@ fn only_what_really_changed_is_written() {
 
     known.facts.settings = Arc::new(Settings { publish: true, ..Settings::default() });
     let decision = probing.decide(ended(&probing, JobState::Succeeded, &same.to_string()), &known).unwrap();
-    assert!(decision.writes.iter().any(|write| matches!(write, Write::Publish(data) if data["inventory"]["cpu"]["count"] == 4)));
+    assert!(
+        decision
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::Publish(data) if data["inventory"]["cpu"]["count"] == 4))
+    );
 }
 
 #[test]
