@@ -29,6 +29,9 @@ const HOSTS: usize = 3;
 /// How many random things happen.
 const STEPS: usize = 120;
 
+/// How long a healed fleet is watched: long enough for every host to be read again.
+const REFRESHES: Duration = Duration::from_secs(200);
+
 /// What happened in a schedule: a simulation in which nothing happens proves nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
@@ -130,7 +133,8 @@ impl World {
     async fn act(&mut self) -> anyhow::Result<()> {
         let n = self.random.below(HOSTS);
         match self.random.below(100) {
-            0..12 => self.command(n).await?,
+            0..9 => self.command(n).await?,
+            9..12 => self.clock.advance(Duration::from_secs(self.random.below(60) as u64)),
             12..24 => self.start_or_connect(n).await?,
             24..40 => self.agent_step(n).await?,
             40..54 => self.carry_up(n).await?,
@@ -322,6 +326,7 @@ impl World {
     /// Everything works again and enough time passes: nothing may be left.
     async fn heal(&mut self) -> anyhow::Result<()> {
         self.crash_manager().await?;
+        let until = self.clock.now().after(REFRESHES);
         for _ in 0..400 {
             for n in 0..HOSTS {
                 self.start_or_connect(n).await?;
@@ -341,7 +346,7 @@ impl World {
             }
             let next = self.manager.engine.run_due().await?;
             let busy = self.agents.iter().any(|agent| !agent.settled());
-            if check::is_quiet(&self.manager.engine.store, &self.agents).await? {
+            if self.clock.now() > until && check::is_quiet(&self.manager.engine.store, &self.agents).await? {
                 break;
             }
             match next {
