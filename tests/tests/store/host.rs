@@ -54,7 +54,7 @@ async fn a_new_host_has_its_defaults(bed: Bed) {
     assert_eq!(host.roles, ["storage", "compute"]);
     assert_eq!((host.labels, host.node), (json!({}), Node::new(id, "ceph-01")));
     assert_eq!((host.agent_state, host.created_at), (AgentState::Enrolled, at(3)));
-    assert_eq!((host.description, host.zone, host.summary, host.system_uuid), (None, None, None, None));
+    assert_eq!((host.description, host.zone, host.summary, host.identity.system_uuid), (None, None, None, None));
     assert_eq!((host.agent_version, host.agent_address, host.boot_id), (None, None, None));
     assert_eq!((host.certificate_serial, host.certificate_expires_at), (None, None));
     assert_eq!((host.connected_at, host.last_seen_at), (None, None));
