@@ -14,6 +14,7 @@ mod lingering;
 mod machine;
 mod open;
 mod records;
+mod refresh;
 mod rule;
 mod task;
 mod transaction;
