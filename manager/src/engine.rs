@@ -6,7 +6,10 @@
 
 mod cancel;
 mod describe;
+mod identity;
 mod introspection;
+mod inventory;
+mod refresh;
 mod retain;
 mod rule;
 mod run;
@@ -21,7 +24,9 @@ use hostler_core::introspection::command::Settings;
 
 use crate::store::{self, Store};
 
-pub use introspection::{IntrospectionDomain, canonical_hash};
+pub use introspection::IntrospectionDomain;
+pub use inventory::canonical_hash;
+pub use refresh::RefreshDomain;
 pub use retain::Retention;
 pub use rule::Tried;
 pub use run::{Committed, Domain};
@@ -46,6 +51,8 @@ pub struct Engine {
 pub struct EngineSettings {
     /// Of introspections.
     pub introspection: Arc<Settings>,
+    /// Of refreshes.
+    pub refresh: Arc<hostler_core::refresh::command::Settings>,
     /// How many changed inventories of a host are kept.
     pub inventories_kept: u32,
     /// How long finished things are kept.
@@ -70,6 +77,12 @@ impl Engine {
     #[must_use]
     pub fn new(store: Store, clock: SharedClock, seeds: Arc<dyn Seeds>, settings: EngineSettings) -> Self {
         Self { store, clock, wake: Arc::new(Wake::default()), seeds, settings: Arc::new(settings) }
+    }
+
+    /// The settings of refreshes, from which the age follows that facts may have.
+    #[must_use]
+    pub fn refresh_settings(&self) -> &hostler_core::refresh::command::Settings {
+        &self.settings.refresh
     }
 
     /// What the next transaction works with.

@@ -6,7 +6,9 @@
 pub mod callback_token;
 pub mod cause;
 mod dialect;
+pub mod drift;
 pub mod event;
+pub mod held;
 pub mod host;
 pub mod idempotency;
 pub mod identity;
@@ -17,6 +19,7 @@ pub mod join_token;
 pub mod lookup;
 pub mod machine;
 pub mod rule;
+pub mod section;
 pub mod task;
 mod tx;
 mod writer;

@@ -12,6 +12,8 @@ mod hosts;
 mod inventories;
 #[path = "native/join_tokens.rs"]
 mod join_tokens;
+#[path = "native/refreshes.rs"]
+mod refreshes;
 #[path = "native/rights.rs"]
 mod rights;
 #[path = "native/rules.rs"]

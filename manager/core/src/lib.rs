@@ -7,3 +7,4 @@
 pub mod introspection;
 pub mod machine;
 pub mod policy;
+pub mod refresh;

@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+/// A timer of this name comes due early when the agent of the host that the machine is about connects.
+pub const WHEN_ONLINE: &str = "when_online";
+
 /// A state machine. Its value is its state, stored as a JSON document; old documents must still load.
 pub trait Machine: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The stable name of this kind of machine, as stored.

@@ -8,9 +8,10 @@ use hostler_common::id::{HostId, JobId, MachineId, TaskId};
 use hostler_common::job::{JobState, JobUpdate};
 use hostler_core::introspection::Introspection;
 use hostler_core::machine::{Context, Decision, Effect, Input, Machine, TaskChange};
+use hostler_core::refresh::Refresh;
 use uuid::Uuid;
 
-use super::{Engine, IntrospectionDomain, Turn};
+use super::{Engine, IntrospectionDomain, RefreshDomain, Turn};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -53,6 +54,13 @@ pub struct Committed<M> {
     pub machine: M,
     /// The task by which people follow it now.
     pub task: Option<TaskId>,
+    /// Who is to be woken.
+    pub wakes: Wakes,
+}
+
+/// Who is to be woken after a commit.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes {
     /// Hosts whose links have something to say.
     pub hosts: Vec<HostId>,
     /// Whether timers moved.
@@ -105,9 +113,9 @@ impl Engine {
             tries += 1;
             match done {
                 Err(Error::Moved) if tries < TRIES => {}
-                Ok(committed) => {
-                    if let Some(committed) = committed {
-                        self.woken(&committed);
+                Ok(wakes) => {
+                    if let Some(wakes) = wakes {
+                        self.wake_all(&wakes);
                     }
                     return Ok(());
                 }
@@ -117,13 +125,50 @@ impl Engine {
     }
 
     pub(super) fn woken<M>(&self, committed: &Committed<M>) {
-        for host in &committed.hosts {
+        self.wake_all(&committed.wakes);
+    }
+
+    pub(super) fn wake_all(&self, wakes: &Wakes) {
+        for host in &wakes.hosts {
             self.wake.host(*host);
         }
-        if committed.timers {
+        if wakes.timers {
             self.wake.timers();
         }
         self.wake.changed();
+    }
+}
+
+/// What happens to machines of any kind.
+#[derive(Clone, Debug)]
+pub(super) enum Happening {
+    /// An agent reports of a job.
+    Job(JobUpdate),
+    /// A timer came due.
+    Timer(String),
+}
+
+impl Happening {
+    fn into_input<C>(self) -> Input<C> {
+        match self {
+            Self::Job(update) => Input::Job(update),
+            Self::Timer(name) => Input::Timer(name),
+        }
+    }
+}
+
+/// Gives the machine of that kind what happened. A new kind of machine is one line here.
+pub(super) async fn apply_kind(
+    turn: &Turn,
+    tx: &mut Connection,
+    kind: &str,
+    subject: &str,
+    happening: Happening,
+) -> Result<Wakes> {
+    match kind {
+        Introspection::KIND => Ok(apply::<IntrospectionDomain>(turn, tx, subject, happening.into_input()).await?.wakes),
+        Refresh::KIND => Ok(apply::<RefreshDomain>(turn, tx, subject, happening.into_input()).await?.wakes),
+        other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
 }
 
@@ -175,13 +220,7 @@ async fn commit<D: Domain>(
     D::write(turn, tx, &next, writes).await?;
     record.machine = next.clone();
     machine::machine_update(tx, record, turn.now).await?;
-    Ok(Committed { machine: next, task: record.task, hosts: wakes.hosts, timers: wakes.timers })
-}
-
-#[derive(Default)]
-struct Wakes {
-    hosts: Vec<HostId>,
-    timers: bool,
+    Ok(Committed { machine: next, task: record.task, wakes })
 }
 
 /// Writes the rows of an effect; what follows from them happens after the commit.
@@ -232,12 +271,7 @@ async fn change_task(
     }
 }
 
-async fn take_update(
-    turn: &Turn,
-    tx: &mut Connection,
-    host: HostId,
-    update: &JobUpdate,
-) -> Result<Option<Committed<Introspection>>> {
+async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &JobUpdate) -> Result<Option<Wakes>> {
     let Some(known) = job::job_find(tx, update.job).await? else {
         // Its machine is gone, with its host or by retention: nobody waits for it.
         return Ok(None);
@@ -252,12 +286,7 @@ async fn take_update(
         return Err(Error::Moved);
     }
     let Some((kind, subject)) = machine::machine_subject(tx, known.machine).await? else { return Ok(None) };
-    match kind.as_str() {
-        Introspection::KIND => {
-            apply::<IntrospectionDomain>(turn, tx, &subject, Input::Job(update.clone())).await.map(Some)
-        }
-        other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
-    }
+    apply_kind(turn, tx, &kind, &subject, Happening::Job(update.clone())).await.map(Some)
 }
 
 fn rank(state: JobState) -> usize {

@@ -298,16 +298,20 @@ pub async fn step_list(connection: &mut Connection, task: TaskId) -> Result<Vec<
         .collect()
 }
 
-/// Removes tasks that ended before `until`, with their histories; returns how many.
+/// Removes at most `limit` tasks that ended before `until`, with their histories; returns how many.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn task_prune(connection: &mut Connection, until: Timestamp) -> Result<u64> {
-    sqlx::query("delete from step where task in (select id from task where finished_at < $1)")
-        .bind(until.as_micros())
-        .execute(&mut *connection)
-        .await?;
-    let done =
-        sqlx::query("delete from task where finished_at < $1").bind(until.as_micros()).execute(connection).await?;
+pub async fn task_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    sqlx::query(
+        "delete from step where task in (select id from task where finished_at < $1 order by finished_at, id limit $2)",
+    )
+    .bind(until.as_micros())
+    .bind(i64::from(limit))
+    .execute(&mut *connection)
+    .await?;
+    let text =
+        "delete from task where id in (select id from task where finished_at < $1 order by finished_at, id limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

@@ -16,7 +16,7 @@ use hostler_manager::engine::{Engine, OsSeeds};
 use hostler_manager::fleet::Fleet;
 use hostler_manager::fleet::ca::Ca;
 use hostler_manager::identity::Identity;
-use hostler_manager::store::host::{Greeting, host_insert, host_online};
+use hostler_manager::store::host::{Greeting, host_insert, host_offline, host_online};
 use hostler_manager::store::{Store, job};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
@@ -145,6 +145,13 @@ impl App {
         let hello = Greeting { version: "0.1.0".into(), boot_id: "boot".into(), address: "192.0.2.9:5".into() };
         let store = &self.api.engine.store;
         store.write(move |tx| Box::pin(async move { host_online(tx, id, &hello, now).await })).await.unwrap();
+    }
+
+    /// Makes a host's agent go away that connected at that time.
+    pub async fn disconnect(&self, id: HostId, since: Timestamp) {
+        let now = self.clock.now();
+        let store = &self.api.engine.store;
+        assert!(store.write(move |tx| Box::pin(async move { host_offline(tx, id, since, now).await })).await.unwrap());
     }
 
     /// Runs what is due, and answers the open job of a host with that document.

@@ -28,6 +28,9 @@ async fn a_host_is_found_by_id_name_and_number_and_has_all_fields() {
                               "finishedAt": "2026-01-02T03:05:05.678901Z", "error": null},
             "summary": {"manufacturer": "Maker", "product": "Product", "serial": "N1", "cpuModel": "Model", "cpus": 64,
                         "memoryMb": 262_144, "disks": 1, "interfaces": 1, "os": null, "kernel": null},
+            "staleSections": [],
+            "sections": {"disks": {"status": "ok", "collectedAt": "2026-01-02T03:05:05.678901Z", "maxAgeS": 0, "stale": false}},
+            "identityChange": null,
         })
     );
     for missing in ["nobody", "2", "6f1d2c3a-0b4e-4a5f-8c6d-7e8f90a1b2c3", "-1", "99999999999999999999"] {

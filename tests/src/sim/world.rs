@@ -29,6 +29,9 @@ const HOSTS: usize = 3;
 /// How many random things happen.
 const STEPS: usize = 120;
 
+/// How long a healed fleet is watched: long enough for every host to be read again.
+const REFRESHES: Duration = Duration::from_secs(200);
+
 /// What happened in a schedule: a simulation in which nothing happens proves nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
@@ -46,6 +49,8 @@ pub struct Summary {
     pub duplicates: u32,
     /// Updates that named the job of another host.
     pub forgeries: u32,
+    /// Probes that refreshes ordered and that ran.
+    pub refreshes: u32,
 }
 
 /// Both directions of a link.
@@ -80,6 +85,7 @@ pub async fn run_schedule(seed: u64) -> anyhow::Result<Summary> {
         world.act().await.with_context(|| format!("seed {seed}, step {step}"))?;
     }
     world.heal().await.with_context(|| format!("seed {seed}, healing"))?;
+    world.summary.refreshes = world.agents.iter().map(|agent| agent.refreshes).sum();
     Ok(world.summary)
 }
 
@@ -107,6 +113,7 @@ impl World {
                 .await?;
             agents.push(Agent::new(host));
         }
+        manager.engine.refreshes_begin().await?;
         let links = (0..HOSTS).map(|_| Link::default()).collect();
         Ok(Self {
             dir,
@@ -126,7 +133,8 @@ impl World {
     async fn act(&mut self) -> anyhow::Result<()> {
         let n = self.random.below(HOSTS);
         match self.random.below(100) {
-            0..12 => self.command(n).await?,
+            0..9 => self.command(n).await?,
+            9..12 => self.clock.advance(Duration::from_secs(self.random.below(60) as u64)),
             12..24 => self.start_or_connect(n).await?,
             24..40 => self.agent_step(n).await?,
             40..54 => self.carry_up(n).await?,
@@ -318,6 +326,7 @@ impl World {
     /// Everything works again and enough time passes: nothing may be left.
     async fn heal(&mut self) -> anyhow::Result<()> {
         self.crash_manager().await?;
+        let until = self.clock.now().after(REFRESHES);
         for _ in 0..400 {
             for n in 0..HOSTS {
                 self.start_or_connect(n).await?;
@@ -337,8 +346,10 @@ impl World {
             }
             let next = self.manager.engine.run_due().await?;
             let busy = self.agents.iter().any(|agent| !agent.settled());
+            if self.clock.now() > until && check::is_quiet(&self.manager.engine.store, &self.agents).await? {
+                break;
+            }
             match next {
-                None if !busy => break,
                 // Time passes only when nobody has anything to do: a deadline must not be what ends a healthy run.
                 Some(at) if !busy && !self.jobs_open().await? => self.clock.reach(at),
                 _ => {}

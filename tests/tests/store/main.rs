@@ -16,6 +16,7 @@ mod lingering;
 mod machine;
 mod open;
 mod records;
+mod refresh;
 mod rule;
 mod task;
 mod transaction;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use hostler_common::id::TaskId;
 use hostler_core::introspection::command::Command;
 use hostler_core::machine::Input;
 use http::StatusCode;
@@ -50,6 +51,14 @@ impl std::fmt::Debug for Callback {
     }
 }
 
+impl Begun {
+    /// A task that began.
+    #[must_use]
+    pub fn of(task: TaskId) -> Self {
+        Self { task: task.0, callback: None }
+    }
+}
+
 /// `POST /hosts/{host}/introspect`
 ///
 /// # Errors
@@ -72,7 +81,7 @@ pub async fn start(
     let begun = done.map_err(|error| Error::from(error).of_state())?;
     let task = begun.task.ok_or_else(|| Error::internal(&"an introspection began without a task"))?;
     let callback = if callback { Some(callback_token(&api, &host, actor).await?) } else { None };
-    Ok((StatusCode::ACCEPTED, Json(Begun { task: task.0, callback })))
+    Ok((StatusCode::ACCEPTED, Json(Begun { callback, ..Begun::of(task) })))
 }
 
 /// Whether a token for data from outside is asked for, where there are such data at all.
