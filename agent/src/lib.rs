@@ -4,7 +4,6 @@ pub mod backoff;
 pub mod config;
 pub mod daemon;
 pub mod dial;
-pub mod files;
 pub mod identity;
 pub mod join;
 pub mod journal;
@@ -16,3 +15,5 @@ pub mod process;
 pub mod runner;
 pub mod shared_identity;
 pub mod sys;
+
+pub use hostler_daemon::files;

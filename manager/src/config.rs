@@ -2,15 +2,16 @@
 //! at start with errors that name the file and the key (design §9).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hostler_daemon::log::Log;
+use hostler_daemon::settings::{self, Error};
 use serde::Deserialize;
 
 mod check;
-mod read;
-
-pub use read::Error;
+#[cfg(test)]
+mod tests;
 
 /// All settings. Every key has a default but `state_dir`.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +43,16 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: Log,
+}
+
+impl Config {
+    /// Reads the settings of `file` and of the environment, and checks them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load(file: &Path) -> Result<Self, Error> {
+        settings::load(file)
+    }
 }
 
 /// Where the manager listens.
@@ -222,22 +233,6 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Self { events_days: 400, tasks_days: 90, jobs_days: 14 }
-    }
-}
-
-/// Logging, to standard error.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// What is logged: a level, or directives such as `info,hostler_manager::fleet=debug`.
-    pub filter: String,
-    /// Whether a line is one JSON object.
-    pub json: bool,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: "info".into(), json: false }
     }
 }
 

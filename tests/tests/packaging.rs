@@ -56,8 +56,10 @@ fn the_daemons_accept_the_example_settings() {
 
 #[test]
 fn the_examples_show_every_key_and_no_other() {
-    let manager = ["../manager/src/config.rs", "../manager/core/src/introspection/hooks/settings.rs"];
-    for (file, sources) in [("manager.toml", &manager[..]), ("agent.toml", &["../agent/src/config.rs"])] {
+    let log = "../common/daemon/src/log.rs";
+    let manager = ["../manager/src/config.rs", "../manager/core/src/introspection/hooks/settings.rs", log];
+    let agent = ["../agent/src/config.rs", log];
+    for (file, sources) in [("manager.toml", &manager[..]), ("agent.toml", &agent)] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let structs: String = sources.iter().map(|source| read(&root.join(source))).collect();
         let wanted = keys::of_structs(&structs);

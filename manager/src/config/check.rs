@@ -4,29 +4,23 @@ use std::ops::RangeInclusive;
 
 use hostler_core::introspection::document::net::Network;
 use hostler_core::policy::Role;
+use hostler_daemon::settings::{Settings, Wrong};
 
 use super::{Auth, Config, Listen, Strategy, default_domain};
-
-/// A value that breaks a rule.
-#[derive(Debug)]
-pub(super) struct Wrong {
-    /// Its key, with dots.
-    pub(super) key: String,
-    /// The rule, and what to do.
-    pub(super) rule: String,
-}
 
 type Check = Result<(), Wrong>;
 
 fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
-    Err(Wrong { key: key.into(), rule: rule.into() })
+    Err(Wrong::new(key, rule))
 }
 
 /// Ten years in seconds: more is a typing error.
 const TEN_YEARS: u64 = 315_576_000;
 
-impl Config {
-    pub(super) fn check(&self) -> Check {
+impl Settings for Config {
+    const PREFIX: &'static str = "HOSTLER_MANAGER_";
+
+    fn check(&self) -> Check {
         if self.state_dir.as_os_str().is_empty() {
             return refuse("state_dir", "must name a directory, such as /var/lib/hostler-manager");
         }
@@ -42,15 +36,11 @@ impl Config {
                 return refuse(format!("introspection.callback_networks.{index}"), rule);
             }
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
-            return refuse(
-                "log.filter",
-                format!("must be a level (error, warn, info, debug, trace) or directives: {error}"),
-            );
-        }
-        Ok(())
+        self.log.check()
     }
+}
 
+impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
         let rules: [(&str, u64, RangeInclusive<u64>, &str); 12] = [

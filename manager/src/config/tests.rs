@@ -70,23 +70,3 @@ fn errors_repeat_no_secret() {
         assert!(!error.contains("123454321"), "{error}");
     }
 }
-
-#[test]
-fn files_that_cannot_be_read_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let latin = folder.path().join("latin.toml");
-    std::fs::write(&latin, b"state_dir = '/s\xe4'").unwrap();
-    for file in [folder.path().to_owned(), folder.path().join("absent.toml"), latin] {
-        let error = Config::load(&file).unwrap_err();
-        assert!(matches!(error, Error::File { .. }), "{error}");
-        assert!(error.to_string().starts_with(&file.display().to_string()), "{error}");
-    }
-}
-
-#[test]
-fn a_variable_is_named_where_it_is_to_blame() {
-    let from = Metadata::named("`HOSTLER_MANAGER_` environment variable(s)");
-    let key = ["agents".to_owned(), "heartbeat_s".to_owned()];
-    assert_eq!(place("F", &key, Some(&from)), "HOSTLER_MANAGER_AGENTS__HEARTBEAT_S");
-    assert_eq!(place("F", &key, None), "F: agents.heartbeat_s");
-}

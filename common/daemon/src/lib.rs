@@ -1,0 +1,9 @@
+//! What a daemon of Hostler is besides its work: settings, log, signals, systemd, files that are whole or not there.
+//!
+//! The manager and the agent share it; the vocabulary that they share as well is in hostler-common, which does no I/O.
+
+pub mod files;
+pub mod log;
+pub mod process;
+pub mod settings;
+mod words;
