@@ -1,7 +1,7 @@
 //! The settings of the agent: `/etc/hostler/agent.toml`, overridden by the environment. The host's own file caps what the
 //! manager may order at all (design §5).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hostler_daemon::log::Log;
 use hostler_daemon::settings::{self, Error, Settings, Wrong};
@@ -16,10 +16,34 @@ pub const DEFAULT_FILE: &str = "/etc/hostler/agent.toml";
 pub struct Config {
     /// Where managers are, `HOST:PORT`; replaces those that were named when the host joined.
     pub managers: Vec<String>,
+    /// Certificates of an operator's own PKI, in place of the identity that `hostler-agent join` gets.
+    pub pki: Option<Pki>,
     /// What the manager may order.
     pub allow: Allow,
     /// Logging.
     pub log: Log,
+}
+
+/// Certificates of an operator's own PKI (design §5). All files are PEM, and are read again for each connection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pki {
+    /// The authorities that certify managers.
+    pub ca_file: PathBuf,
+    /// The host's certificate, with those between it and an authority.
+    pub cert_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// What the URI in the certificate of a host begins with; its UUID or its name follows.
+    #[serde(default = "host_uri")]
+    pub uri_prefix: String,
+    /// The name in the managers' certificates; the host that is dialled if it is not set.
+    #[serde(default)]
+    pub manager_name: Option<String>,
+}
+
+fn host_uri() -> String {
+    hostler_common::link::HOST_URI.into()
 }
 
 /// What the manager may order.
@@ -67,6 +91,9 @@ impl Settings for Config {
         if let Some(address) = self.managers.iter().find(|address| !is_address(address)) {
             return Err(Wrong::new("managers", format!("{address:?} is not HOST:PORT")));
         }
+        if self.pki.is_some() && self.managers.is_empty() {
+            return Err(Wrong::new("managers", "must name a manager: with [pki] no join has named one"));
+        }
         self.log.check()
     }
 }
@@ -105,7 +132,8 @@ mod tests {
             ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
             ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),
             ("managers = \"host:1\"", ": managers: must be a list"),
-            ("alow = 1", ": alow: there is no such key; the keys here are managers, allow, log"),
+            ("alow = 1", ": alow: there is no such key; the keys here are managers, pki, allow, log"),
+            ("pki = {ca_file = '/c', cert_file = '/c', key_file = '/k'}", ": managers: must name a manager"),
             ("[log]\nfilter = 3", ": log.filter: must be a text in quotes"),
             ("[log]\nfilter = \"a=b=c\"", ": log.filter: must be a level"),
             ("[log]\njson = \"yes\"", ": log.json: must be true or false"),

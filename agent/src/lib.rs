@@ -10,6 +10,7 @@ pub mod journal;
 pub mod link;
 pub mod lldp;
 pub mod load;
+pub mod operator;
 pub mod probes;
 pub mod process;
 pub mod runner;

@@ -8,9 +8,10 @@ use clap::{Parser, Subcommand};
 use hostler_agent::config::{Config, is_address};
 use hostler_agent::daemon::Daemon;
 use hostler_agent::identity::Identity;
+use hostler_agent::operator::Operator;
 use hostler_agent::process::{Folder, supervise};
 use hostler_agent::shared_identity::SharedIdentity;
-use hostler_agent::{lldp, probes, sys};
+use hostler_agent::{files, lldp, probes, sys};
 use hostler_daemon::process::{self, Service};
 
 const STATE_DIR: &str = "/var/lib/hostler-agent";
@@ -77,6 +78,7 @@ fn parse_address(text: &str) -> Result<String, String> {
 }
 
 fn main() -> ExitCode {
+    process::install_crypto();
     let done = match Arguments::parse().command {
         Command::Join { managers, token, state_dir, name } => join(&state_dir, &managers, &token, name),
         Command::Run { state_dir, config, exit_with_parent } => run(state_dir, config.as_deref(), exit_with_parent),
@@ -93,7 +95,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 fn join(state_dir: &Path, managers: &[String], token: &str, name: Option<String>) -> anyhow::Result<()> {
-    process::install_crypto();
     let name = match name {
         Some(name) => name,
         None => sysinfo::System::host_name().context("this machine has no host name; give --name")?,
@@ -104,7 +105,10 @@ fn join(state_dir: &Path, managers: &[String], token: &str, name: Option<String>
 }
 
 fn check_config(config: Option<&Path>) -> anyhow::Result<()> {
-    Config::load(config)?;
+    let config = Config::load(config)?;
+    if let Some(pki) = config.pki {
+        Operator::open(pki).context("pki")?;
+    }
     process::complain("the settings are in order");
     Ok(())
 }
@@ -116,20 +120,16 @@ fn probe(arguments: probes::Arguments) -> anyhow::Result<()> {
 }
 
 fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> anyhow::Result<()> {
-    process::install_crypto();
     let config = Config::load(config)?;
     config.log.start()?;
-    let identity = Identity::load(&state_dir)?
-        .with_context(|| format!("{} has no identity; run hostler-agent join first", state_dir.display()))?;
+    let (identity, name, joined) = identify(&config, &state_dir)?;
     // Two agents on one journal would run jobs twice.
     let _lock = process::lock_state(&state_dir, "agent")?;
-    let managers = if config.managers.is_empty() { identity.managers.clone() } else { config.managers.clone() };
-    let name = identity.name.clone();
+    let managers = if config.managers.is_empty() { joined } else { config.managers.clone() };
     let runtime = runtime()?;
     runtime.block_on(async {
         let stop = process::asked_to_end(exit_with_parent);
         tokio::spawn(listen_for_neighbours(state_dir.clone()));
-        let identity = SharedIdentity::new(state_dir.clone(), identity);
         let daemon = Daemon::new(state_dir, identity, &config).await?;
         tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
         let service = Service::ready();
@@ -141,6 +141,20 @@ fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> any
     // A thread may still wait for a program that goes on without us.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Who this agent is, by what name, and which managers it joined.
+fn identify(config: &Config, state_dir: &Path) -> anyhow::Result<(SharedIdentity, String, Vec<String>)> {
+    if let Some(pki) = &config.pki {
+        let operator = Operator::open(pki.clone()).context("pki")?;
+        files::make_folder(state_dir).with_context(|| state_dir.display().to_string())?;
+        let name = operator.name();
+        return Ok((SharedIdentity::of_operator(operator), name, Vec::new()));
+    }
+    let identity = Identity::load(state_dir)?
+        .with_context(|| format!("{} has no identity; run hostler-agent join first", state_dir.display()))?;
+    let (name, managers) = (identity.name.clone(), identity.managers.clone());
+    Ok((SharedIdentity::new(state_dir.to_owned(), identity), name, managers))
 }
 
 /// Hears LLDP for as long as the agent runs. Without the capability for that the probe says so in its section.

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::Api;
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, OsSeeds, Retention};
+use crate::fleet::authority::{Authority, OperatorPki};
 use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet};
 use crate::identity::Identity;
@@ -74,6 +75,9 @@ pub fn fleet_settings(config: &Config) -> fleet::Settings {
 pub fn check(config: &Config) -> anyhow::Result<()> {
     store_options(config).check().map_err(anyhow::Error::msg).context("database.url")?;
     crate::api::server::tls_of(&config.listen).context("listen.tls_certificate and listen.tls_key")?;
+    if let Some(pki) = &config.pki {
+        OperatorPki::open(pki.clone()).context("pki")?;
+    }
     if let Some(file) = &config.auth.htpasswd_file {
         std::fs::read_to_string(file).with_context(|| format!("auth.htpasswd_file: {}", file.display()))?;
     }
@@ -91,8 +95,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let store = Store::open(&store_options(&config)).await.context("the store cannot be opened")?;
     store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
     let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
-    let ca = Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?);
-    let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
+    let fleet = Fleet::new(engine.clone(), authority(&config)?, fleet_settings(&config));
     let identity = Identity::new(engine.clone(), &config.auth);
     if let Some(bootstrap) = &config.bootstrap {
         identity.bootstrap(bootstrap).await.context("bootstrap")?;
@@ -142,6 +145,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     }
     tracing::info!("manager stopped");
     Ok(())
+}
+
+/// Who certifies hosts: the built-in authority is not even made where the operator has a PKI.
+fn authority(config: &Config) -> anyhow::Result<Authority> {
+    Ok(match &config.pki {
+        Some(pki) => Authority::Operator(Arc::new(OperatorPki::open(pki.clone()).context("pki")?)),
+        None => Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?).into(),
+    })
 }
 
 async fn listen(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

@@ -34,6 +34,9 @@ pub struct Config {
     /// Agents.
     #[serde(default)]
     pub agents: Agents,
+    /// An operator's own PKI in place of the built-in certificate authority.
+    #[serde(default)]
+    pub pki: Option<Pki>,
     /// Introspection.
     #[serde(default)]
     pub introspection: Introspection,
@@ -176,6 +179,28 @@ impl Default for Agents {
     fn default() -> Self {
         Self { heartbeat_s: 15, certificate_hours: 24 * 30, max_clock_skew_s: 3600, max_connections: 10_000 }
     }
+}
+
+/// An operator's own PKI (design §5). All files are PEM, and are read again when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pki {
+    /// The authorities that certify agents.
+    pub ca_file: PathBuf,
+    /// The manager's certificate for agents, with those between it and an authority.
+    pub cert_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// Lists of certificates that their authorities revoked.
+    #[serde(default)]
+    pub crl_file: Option<PathBuf>,
+    /// What the URI in the certificate of a host begins with; its UUID or its name follows.
+    #[serde(default = "host_uri")]
+    pub uri_prefix: String,
+}
+
+fn host_uri() -> String {
+    hostler_common::link::HOST_URI.into()
 }
 
 /// Introspection (spec/introspection.md §2.3, §4.8). Names as upstream where it has them.

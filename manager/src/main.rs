@@ -48,6 +48,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    process::install_crypto();
     let done = match Arguments::parse().command {
         Command::Run { config, exit_with_parent } => run(&config, exit_with_parent),
         Command::CheckConfig { config } => check_config(&config),
@@ -78,7 +79,6 @@ fn backup(file: &Path, target: &Path) -> anyhow::Result<()> {
 }
 
 fn run(file: &Path, exit_with_parent: bool) -> anyhow::Result<()> {
-    process::install_crypto();
     let config = load(file)?;
     config.log.start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

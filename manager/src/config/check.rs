@@ -30,6 +30,12 @@ impl Settings for Config {
         }
         check_auth(&self.auth)?;
         self.check_numbers()?;
+        if self.pki.as_ref().is_some_and(|pki| !pki.uri_prefix.contains("://")) {
+            return refuse(
+                "pki.uri_prefix",
+                "must be the beginning of a URI, such as \"spiffe://example.org/hostler/\"",
+            );
+        }
         for (index, network) in self.introspection.callback_networks.iter().enumerate() {
             if Network::parse(network).is_none() {
                 let rule = "must be a network in CIDR notation, such as \"192.0.2.0/24\"";

@@ -34,6 +34,11 @@ fn errors_name_file_key_and_rule() {
         ("bootstrap = {username = 'a', password = 'b', domain = 'c'}", "F: bootstrap.domain: must be \"Default\""),
         ("agents.heartbeat_s = 0", "F: agents.heartbeat_s: must be from 1 to 300 seconds"),
         ("agents.max_connections = 0", "F: agents.max_connections: must be from 1"),
+        ("pki.ca_file = '/c'\npki.cert_file = '/c'", "F: pki.key_file: is missing"),
+        (
+            "pki = {ca_file = '/c', cert_file = '/c', key_file = '/k', uri_prefix = 'x'}",
+            "F: pki.uri_prefix: must be the beginning of a URI",
+        ),
         ("introspection.callback_networks = ['x']", "F: introspection.callback_networks.0: must be a network"),
         ("introspection.timeout = 0", "F: introspection.timeout: must be from 1"),
         ("introspection.processing.add_ports = 'all'", "F: introspection.processing.add_ports: there is no such key"),
