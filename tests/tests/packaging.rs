@@ -95,7 +95,10 @@ fn the_keys_that_the_examples_only_show_are_shown_right() {
     let config = hostler_manager::config::Config::load(&all).unwrap();
     assert_eq!(config.bootstrap.unwrap().project, "admin", "the default that the text names");
     assert_eq!(config.auth.token_lifetime, Some(std::time::Duration::from_secs(3600)), "likewise");
-    let all = write(folder.path(), "agent.toml", &all_set(&read(&packaging("agent.toml"))));
+    // What is set besides them needs a manager.
+    let text =
+        all_set(&read(&packaging("agent.toml"))).replace("managers = []", "managers = [\"manager.example:7443\"]");
+    let all = write(folder.path(), "agent.toml", &text);
     hostler_agent::config::Config::load(Some(&all)).unwrap();
 }
 
