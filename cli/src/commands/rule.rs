@@ -302,7 +302,7 @@ mod tests {
                 {"action": "fail", "message": "two\nlines\n"},
             ],
         });
-        assert_eq!(read(rule).unwrap(), [wanted.clone()]);
+        assert_eq!(read(rule).unwrap(), std::slice::from_ref(&wanted));
         let indented = rule.trim_end().replace('\n', "\n  ");
         assert_eq!(read(&format!("- {indented}\n- actions: []\n")).unwrap(), [wanted.clone(), json!({"actions": []})]);
         assert_eq!(read(&format!("rules:\n- {indented}\n")).unwrap(), std::slice::from_ref(&wanted));
