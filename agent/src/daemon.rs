@@ -113,7 +113,7 @@ impl Daemon {
     /// What a frame means to the runner; `None` if nothing.
     fn input_of(&self, frame: Down) -> Option<Input> {
         let read = match frame {
-            Down::Job(job) => job.into_spec(self.identity.current().host).map(Input::Deliver),
+            Down::Job(job) => job.into_spec(self.identity.host()).map(Input::Deliver),
             Down::Cancel(cancel) => cancel.job().map(Input::Cancel),
             Down::Acknowledge(acknowledge) => acknowledge.job().map(Input::Acknowledge),
             Down::Welcome(_) => return None,

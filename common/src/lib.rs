@@ -8,6 +8,5 @@ pub mod inventory;
 pub mod job;
 pub mod join;
 pub mod link;
-pub mod settings;
 pub mod text;
 pub mod time;

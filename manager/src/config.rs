@@ -2,17 +2,19 @@
 //! at start with errors that name the file and the key (design §9).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hostler_daemon::log::Log;
+use hostler_daemon::settings::{self, Error};
 use serde::Deserialize;
 
 mod check;
 mod proof;
-mod read;
+#[cfg(test)]
+mod tests;
 
 pub use proof::{CertificateRole, ClientCertificate, Keystone};
-pub use read::Error;
 
 /// All settings. Every key has a default but `state_dir`.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +37,9 @@ pub struct Config {
     /// Agents.
     #[serde(default)]
     pub agents: Agents,
+    /// An operator's own PKI in place of the built-in certificate authority.
+    #[serde(default)]
+    pub pki: Option<Pki>,
     /// Introspection.
     #[serde(default)]
     pub introspection: Introspection,
@@ -44,6 +49,16 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: Log,
+}
+
+impl Config {
+    /// Reads the settings of `file` and of the environment, and checks them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load(file: &Path) -> Result<Self, Error> {
+        settings::load(file)
+    }
 }
 
 /// Where the manager listens.
@@ -181,6 +196,28 @@ impl Default for Agents {
     }
 }
 
+/// An operator's own PKI (design §5). All files are PEM, and are read again when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pki {
+    /// The authorities that certify agents.
+    pub ca_file: PathBuf,
+    /// The manager's certificate for agents, with those between it and an authority.
+    pub cert_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// Lists of certificates that their authorities revoked.
+    #[serde(default)]
+    pub crl_file: Option<PathBuf>,
+    /// What the URI in the certificate of a host begins with; its UUID or its name follows.
+    #[serde(default = "host_uri")]
+    pub uri_prefix: String,
+}
+
+fn host_uri() -> String {
+    hostler_common::link::HOST_URI.into()
+}
+
 /// Introspection (spec/introspection.md §2.3, §4.8). Names as upstream where it has them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -309,22 +346,6 @@ impl Default for Retention {
             join_tokens_days: 90,
             certificates_days: 90,
         }
-    }
-}
-
-/// Logging, to standard error.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// What is logged: a level, or directives such as `info,hostler_manager::fleet=debug`.
-    pub filter: String,
-    /// Whether a line is one JSON object.
-    pub json: bool,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: "info".into(), json: false }
     }
 }
 

@@ -22,5 +22,7 @@ mod rules;
 mod service;
 #[path = "native/sockets.rs"]
 mod sockets;
+#[path = "support/manager.rs"]
+mod support;
 #[path = "native/tasks.rs"]
 mod tasks;

@@ -12,7 +12,7 @@ use hostler_common::time::Clock as _;
 use hostler_core::introspection::command::Command;
 use hostler_core::machine::Input;
 use hostler_manager::engine::IntrospectionDomain;
-use hostler_manager::fleet::accept::HostCertificate;
+use hostler_manager::fleet::accept::{HostCertificate, Issuer};
 use hostler_manager::fleet::desk::{Hello, Order, Session};
 use hostler_manager::store::host::Greeting;
 use hostler_manager::store::{Error, host, job, join_token};
@@ -194,7 +194,7 @@ impl World {
     async fn connect(&mut self, n: usize) -> anyhow::Result<()> {
         let host = self.agents[n].host;
         let Some(journal) = self.agents[n].connect() else { return Ok(()) };
-        let who = HostCertificate { host, serial: host.to_string() };
+        let who = HostCertificate { host, serial: host.to_string(), issuer: Issuer::BuiltIn };
         let greeting = Greeting { version: "1".into(), boot_id: "b".into(), address: "192.0.2.1".into() };
         let hello = Hello { greeting, clock: self.clock.now(), journal };
         match self.manager.fleet.hello(&who, hello).await {

@@ -56,6 +56,11 @@ fn errors_name_file_key_and_rule() {
         ("bootstrap = {username = 'a', password = 'b', domain = 'c'}", "F: bootstrap.domain: must be \"Default\""),
         ("agents.heartbeat_s = 0", "F: agents.heartbeat_s: must be from 1 to 300 seconds"),
         ("agents.max_connections = 0", "F: agents.max_connections: must be from 1"),
+        ("pki.ca_file = '/c'\npki.cert_file = '/c'", "F: pki.key_file: is missing"),
+        (
+            "pki = {ca_file = '/c', cert_file = '/c', key_file = '/k', uri_prefix = 'x'}",
+            "F: pki.uri_prefix: must be the beginning of a URI",
+        ),
         ("introspection.callback_networks = ['x']", "F: introspection.callback_networks.0: must be a network"),
         ("introspection.timeout = 0", "F: introspection.timeout: must be from 1"),
         ("introspection.processing.add_ports = 'all'", "F: introspection.processing.add_ports: there is no such key"),
@@ -94,24 +99,4 @@ fn errors_repeat_no_secret() {
         let error = load(&format!("state_dir = '/s'\n{text}")).unwrap_err().to_string();
         assert!(!error.contains("123454321"), "{error}");
     }
-}
-
-#[test]
-fn files_that_cannot_be_read_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let latin = folder.path().join("latin.toml");
-    std::fs::write(&latin, b"state_dir = '/s\xe4'").unwrap();
-    for file in [folder.path().to_owned(), folder.path().join("absent.toml"), latin] {
-        let error = Config::load(&file).unwrap_err();
-        assert!(matches!(error, Error::File { .. }), "{error}");
-        assert!(error.to_string().starts_with(&file.display().to_string()), "{error}");
-    }
-}
-
-#[test]
-fn a_variable_is_named_where_it_is_to_blame() {
-    let from = Metadata::named("`HOSTLER_MANAGER_` environment variable(s)");
-    let key = ["agents".to_owned(), "heartbeat_s".to_owned()];
-    assert_eq!(place("F", &key, Some(&from)), "HOSTLER_MANAGER_AGENTS__HEARTBEAT_S");
-    assert_eq!(place("F", &key, None), "F: agents.heartbeat_s");
 }
