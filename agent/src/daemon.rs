@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::link;
 use crate::process::Program;
+use crate::process::contain;
 use crate::runner::{Effect, Fate, Input, Limits, Runner};
 use crate::shared_identity::SharedIdentity;
 
@@ -113,7 +114,7 @@ impl Daemon {
     /// What a frame means to the runner; `None` if nothing.
     fn input_of(&self, frame: Down) -> Option<Input> {
         let read = match frame {
-            Down::Job(job) => job.into_spec(self.identity.current().host).map(Input::Deliver),
+            Down::Job(job) => job.into_spec(self.identity.host()).map(Input::Deliver),
             Down::Cancel(cancel) => cancel.job().map(Input::Cancel),
             Down::Acknowledge(acknowledge) => acknowledge.job().map(Input::Acknowledge),
             Down::Welcome(_) | Down::Assignment(_) | Down::AcknowledgeReport(_) => return None,
@@ -206,7 +207,16 @@ impl Daemon {
                 if !sections.is_empty() {
                     argv.extend(["--sections".into(), sections.join(",")]);
                 }
-                Ok(Program { argv, deadline: spec.deadline, grace: GRACE, stdout_head: DOCUMENT_MAX, stdout_tail: 0 })
+                let (stdout_head, limits) = (DOCUMENT_MAX, contain::Limits::probe());
+                Ok(Program {
+                    argv,
+                    deadline: spec.deadline,
+                    grace: GRACE,
+                    stdout_head,
+                    stdout_tail: 0,
+                    limits,
+                    within: None,
+                })
             }
             Work::Script(_) | Work::Step(_) => Err(io::Error::other("this release cannot do that")),
         }

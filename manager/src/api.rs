@@ -3,6 +3,7 @@
 //! A dialect turns a request into a command or a query of the layers below and renders the answer.
 
 pub mod auth;
+pub mod certificate;
 pub mod identity;
 pub mod introspection;
 pub mod native;

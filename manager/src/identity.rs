@@ -6,11 +6,13 @@
 //! cache that every mutation of this manager empties and that other managers outlive by no more than [`session::FRESH`].
 
 mod audit;
+mod callback;
 mod credential;
 mod error;
 mod grant;
 mod htpasswd;
 mod issue;
+pub mod keystone;
 mod login;
 mod password;
 mod project;
@@ -60,6 +62,7 @@ struct Inner {
     passwords: password::Passwords,
     statics: Vec<static_token::StaticToken>,
     htpasswd: Option<htpasswd::Htpasswd>,
+    keystone: Option<keystone::Keystone>,
     sessions: session::Cache,
     failures: audit::Failures,
 }
@@ -75,6 +78,7 @@ impl Identity {
             passwords: password::Passwords::default(),
             statics: auth.static_tokens.iter().filter_map(static_token::StaticToken::read).collect(),
             htpasswd: auth.htpasswd_file.clone().map(htpasswd::Htpasswd::new),
+            keystone: auth.keystone.as_ref().map(keystone::Keystone::new),
             sessions: session::Cache::default(),
             failures: audit::Failures::default(),
         };

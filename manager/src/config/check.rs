@@ -4,29 +4,23 @@ use std::ops::RangeInclusive;
 
 use hostler_core::introspection::document::net::Network;
 use hostler_core::policy::Role;
+use hostler_daemon::settings::{Settings, Wrong};
 
 use super::{Auth, Config, Listen, Strategy, default_domain};
 
-/// A value that breaks a rule.
-#[derive(Debug)]
-pub(super) struct Wrong {
-    /// Its key, with dots.
-    pub(super) key: String,
-    /// The rule, and what to do.
-    pub(super) rule: String,
-}
+pub(super) type Check = Result<(), Wrong>;
 
-type Check = Result<(), Wrong>;
-
-fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
-    Err(Wrong { key: key.into(), rule: rule.into() })
+pub(super) fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
+    Err(Wrong::new(key, rule))
 }
 
 /// Ten years in seconds: more is a typing error.
 const TEN_YEARS: u64 = 315_576_000;
 
-impl Config {
-    pub(super) fn check(&self) -> Check {
+impl Settings for Config {
+    const PREFIX: &'static str = "HOSTLER_MANAGER_";
+
+    fn check(&self) -> Check {
         if self.state_dir.as_os_str().is_empty() {
             return refuse("state_dir", "must name a directory, such as /var/lib/hostler-manager");
         }
@@ -35,22 +29,25 @@ impl Config {
             return refuse("bootstrap.domain", "must be \"Default\", the one domain there is");
         }
         check_auth(&self.auth)?;
+        super::proof::check(&self.auth, &self.listen)?;
         self.check_numbers()?;
+        if self.pki.as_ref().is_some_and(|pki| !pki.uri_prefix.contains("://")) {
+            return refuse(
+                "pki.uri_prefix",
+                "must be the beginning of a URI, such as \"spiffe://example.org/hostler/\"",
+            );
+        }
         for (index, network) in self.introspection.callback_networks.iter().enumerate() {
             if Network::parse(network).is_none() {
                 let rule = "must be a network in CIDR notation, such as \"192.0.2.0/24\"";
                 return refuse(format!("introspection.callback_networks.{index}"), rule);
             }
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
-            return refuse(
-                "log.filter",
-                format!("must be a level (error, warn, info, debug, trace) or directives: {error}"),
-            );
-        }
-        Ok(())
+        self.log.check()
     }
+}
 
+impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
         let refresh = &introspection.refresh;

@@ -5,6 +5,7 @@ use hostler_common::time::Timestamp;
 use hostler_core::machine::Event;
 use serde_json::Value;
 
+use super::cause;
 use super::tx::{Connection, Result, next_number};
 
 /// A stored event.
@@ -24,7 +25,7 @@ pub struct Record {
     pub data: Value,
 }
 
-/// Appends an event.
+/// Appends an event, with what it was caused by.
 ///
 /// # Errors
 /// See [`super::Error`].
@@ -35,13 +36,17 @@ pub async fn event_insert(
     event: &Event,
 ) -> Result<EventNumber> {
     let number = next_number(connection, "event").await?;
+    let mut data = event.data.clone();
+    if let Some(cause) = cause::current() {
+        cause.note(&mut data);
+    }
     sqlx::query("insert into event (number, at, kind, subject, actor, data) values ($1, $2, $3, $4, $5, $6)")
         .bind(number)
         .bind(at.as_micros())
         .bind(event.kind)
         .bind(&event.subject)
         .bind(actor)
-        .bind(event.data.to_string())
+        .bind(data.to_string())
         .execute(connection)
         .await?;
     Ok(EventNumber(number))

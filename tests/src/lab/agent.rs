@@ -14,6 +14,8 @@ pub struct Agent {
     dir: tempfile::TempDir,
     /// The host's name.
     pub name: String,
+    /// Its settings, if it has some of its own.
+    settings: Option<PathBuf>,
     /// Its process, while it runs.
     pub daemon: Option<Daemon>,
 }
@@ -36,10 +38,21 @@ impl Agent {
     /// It is refused.
     pub async fn joined(manager: &Manager, name: &str) -> anyhow::Result<Self> {
         let token = manager.join_token(json!({})).await?;
-        let agent = Self { dir: tempfile::tempdir()?, name: name.to_owned(), daemon: None };
+        let agent = Self { dir: tempfile::tempdir()?, name: name.to_owned(), settings: None, daemon: None };
         let output = join(&agent.state_dir(), &manager.agents, &token, name)?;
         ensure!(output.status.success(), "{output:?}");
         Ok(agent)
+    }
+
+    /// A host that never joined and has these settings; its agent does not run.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn configured(name: &str, settings: &str) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, settings)?;
+        Ok(Self { dir, name: name.to_owned(), settings: Some(file), daemon: None })
     }
 
     /// Starts the agent.
@@ -48,9 +61,13 @@ impl Agent {
     /// It cannot be started.
     pub fn run(&mut self) -> anyhow::Result<()> {
         let state_dir = self.state_dir();
-        let state_dir = state_dir.to_str().context("a path that is no text")?;
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
+        let mut arguments = vec!["run".to_owned(), "--state-dir".into(), text(&state_dir)?];
+        if let Some(settings) = &self.settings {
+            arguments.extend(["--config".into(), text(settings)?]);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let log = self.dir.path().join("agent.log");
-        let arguments = ["run", "--state-dir", state_dir];
         self.daemon = Some(Daemon::start(&binary("hostler-agent"), &arguments, &[], log)?);
         Ok(())
     }

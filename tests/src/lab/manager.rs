@@ -125,6 +125,12 @@ impl Manager {
         &self.daemon
     }
 
+    /// Where its state is.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
     /// The token of the administrator.
     #[must_use]
     pub fn token(&self) -> &'static str {
