@@ -51,8 +51,9 @@ async fn open_sections(app: &App, host: HostId) -> Vec<Vec<String>> {
     let open = job::job_open(&mut connection, host).await.unwrap();
     open.into_iter()
         .filter(|job| !job.cancel)
-        .map(|job| match job.spec.work {
-            Work::Introspect { sections } => sections,
+        .filter_map(|job| match job.spec.work {
+            Work::Introspect { sections } => Some(sections),
+            Work::Script(_) | Work::Step(_) => None,
         })
         .collect()
 }
