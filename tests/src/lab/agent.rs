@@ -6,12 +6,13 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 
-use super::{Daemon, Manager, binary};
+use super::{Daemon, Manager, Place, binary};
 
 /// A host of the lab: an agent in a folder of its own.
 #[derive(Debug)]
 pub struct Agent {
     dir: tempfile::TempDir,
+    place: Option<Place>,
     /// The host's name.
     pub name: String,
     /// Its process, while it runs.
@@ -36,8 +37,9 @@ impl Agent {
     /// It is refused.
     pub async fn joined(manager: &Manager, name: &str) -> anyhow::Result<Self> {
         let token = manager.join_token(json!({})).await?;
-        let agent = Self { dir: tempfile::tempdir()?, name: name.to_owned(), daemon: None };
-        let output = join(&agent.state_dir(), &manager.agents, &token, name)?;
+        let place = manager.place().cloned();
+        let agent = Self { dir: tempfile::tempdir()?, place, name: name.to_owned(), daemon: None };
+        let output = join_at(agent.place.as_ref(), &agent.state_dir(), &manager.agents, &token, name)?;
         ensure!(output.status.success(), "{output:?}");
         Ok(agent)
     }
@@ -51,7 +53,7 @@ impl Agent {
         let state_dir = state_dir.to_str().context("a path that is no text")?;
         let log = self.dir.path().join("agent.log");
         let arguments = ["run", "--state-dir", state_dir];
-        self.daemon = Some(Daemon::start(&binary("hostler-agent"), &arguments, &[], log)?);
+        self.daemon = Some(Daemon::start_at(self.place.as_ref(), &binary("hostler-agent"), &arguments, log)?);
         Ok(())
     }
 
@@ -81,7 +83,15 @@ impl Agent {
 /// # Errors
 /// It cannot be started.
 pub fn join(state_dir: &Path, manager: &str, token: &str, name: &str) -> anyhow::Result<Output> {
-    let mut command = Command::new(binary("hostler-agent"));
+    join_at(None, state_dir, manager, token, name)
+}
+
+fn join_at(place: Option<&Place>, state_dir: &Path, manager: &str, token: &str, name: &str) -> anyhow::Result<Output> {
+    let program = binary("hostler-agent");
+    let mut command = match place {
+        Some(place) => place.namespace.command(program.to_str().context("a path that is no text")?),
+        None => Command::new(program),
+    };
     command.arg("join").args(["--manager", manager, "--name", name, "--state-dir"]).arg(state_dir);
     Ok(command.env("HOSTLER_JOIN_TOKEN", token).output()?)
 }
