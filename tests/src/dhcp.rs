@@ -145,7 +145,8 @@ impl Dhcp {
             let line = leases.lines().find(|line| line.contains(&client.mac)).map(str::to_owned);
             let Some(line) = line else { return Ok(false) };
             client.address = line.split(' ').nth(2).context("a lease has an address")?.parse()?;
-            Ok(true)
+            // Before it has taken it, it would not hear an order to renew it.
+            Ok(client.namespace.ip("-4 addr show eth0")?.contains(&format!(" {}/", client.address)))
         })?;
         Ok(client)
     }

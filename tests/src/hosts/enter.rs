@@ -90,7 +90,7 @@ impl Host<'_> {
     fn entering(&self, words: &[&str]) -> anyhow::Result<Command> {
         let first = self.first_process()?.to_string();
         let mut command =
-            shell::command(&["nsenter", "-t", &first, "-a", "--wd=/", "--", "setpriv", WITHOUT, "env", "-i"]);
+            shell::command(&["nsenter", "-t", &first, "-a", "--", "setpriv", WITHOUT, "env", "-i"]);
         command.args([PATH, "HOME=/root", "LANG=C.UTF-8"]).args(words);
         Ok(command)
     }

@@ -16,6 +16,10 @@ chmod 755 "$root/usr/sbin/policy-rc.d"
 chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin apt-get update -qq 1>&2
 chroot "$root" env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" 1>&2
 chroot "$root" apt-get clean
+# What Debian enables at once, and what cannot run without settings, hardware or kernel modules of its own.
+for unit in ceph-mon.service ceph-mgr.service ceph-mds.service ceph-osd.service nvmf-autoconnect.service nvmefc-boot-connections.service dnsmasq.service; do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
 rm -rf "$root/etc/resolv.conf" "$root/etc/hosts" "$root/usr/sbin/policy-rc.d" "$root"/var/lib/apt/lists/*
 umount -R "$root"
 rm -rf "$folder/work" "$folder/root"
