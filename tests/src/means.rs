@@ -72,7 +72,8 @@ impl Need {
 }
 
 /// In a namespace that ends with its shell.
-const TRY_NETWORK: &str = "ip link add name br0 type bridge; ip link add name port type veth peer name link; ip link set port master br0";
+const TRY_NETWORK: &str =
+    "ip link add name br0 type bridge; ip link add name port type veth peer name link; ip link set port master br0";
 
 /// Whether a group can be made, used and removed.
 fn tried_group() -> bool {

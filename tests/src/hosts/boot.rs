@@ -143,6 +143,8 @@ impl Host<'_> {
             // The second may end with the first.
             kill(Pid::from_raw(pid.try_into()?), Signal::SIGKILL).ok();
         }
+        // A frozen process does not notice that it was killed.
+        self.thaw()?;
         self.wait_off()
     }
 

@@ -17,6 +17,9 @@ const WITHOUT: &str =
 /// What a program finds in its environment.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// How long a program may run in a host, in seconds.
+const LIMIT: &str = "180";
+
 /// The capability to set the clock, in the mask of the kernel.
 const CAP_SYS_TIME: u64 = 1 << 25;
 
@@ -24,7 +27,8 @@ const CAP_SYS_TIME: u64 = 1 << 25;
 static SAFE: OnceLock<Result<(), String>> = OnceLock::new();
 
 impl Host<'_> {
-    /// Runs a program as root in the host, outside of its control groups; it must succeed. Gives its standard output.
+    /// Runs a program as root in the host, outside of its control groups, for three minutes at the most; it must succeed. Gives
+    /// its standard output.
     ///
     /// # Errors
     /// The host is off or the program does not succeed.
@@ -52,7 +56,7 @@ impl Host<'_> {
         shell::output(&mut self.entering(&[&["systemd-run", "--quiet", "--wait", "--pipe", "--"], words].concat())?)
     }
 
-    /// Starts a program and does not wait for it. Its end is the caller's business, and the lab's at the latest.
+    /// Starts a program and does not wait for it. It ends after three minutes, or with the lab.
     ///
     /// # Errors
     /// The host is off.
@@ -89,8 +93,9 @@ impl Host<'_> {
     /// The only command line that enters a host.
     fn entering(&self, words: &[&str]) -> anyhow::Result<Command> {
         let first = self.first_process()?.to_string();
-        let mut command =
-            shell::command(&["nsenter", "-t", &first, "-a", "--", "setpriv", WITHOUT, "env", "-i"]);
+        // A host that is half there, going down or coming up, may let whoever enters wait for ever.
+        let enter = ["timeout", "-k", "1", LIMIT, "nsenter", "-t", &first, "-a", "--", "setpriv", WITHOUT, "env", "-i"];
+        let mut command = shell::command(&enter);
         command.args([PATH, "HOME=/root", "LANG=C.UTF-8"]).args(words);
         Ok(command)
     }

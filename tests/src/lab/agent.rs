@@ -15,6 +15,8 @@ pub struct Agent {
     place: Option<Place>,
     /// The host's name.
     pub name: String,
+    /// What it finds in its environment when it is started, besides ours: its settings, or where a Ceph cluster is.
+    pub environment: Vec<(String, String)>,
     /// Its process, while it runs.
     pub daemon: Option<Daemon>,
 }
@@ -38,7 +40,8 @@ impl Agent {
     pub async fn joined(manager: &Manager, name: &str) -> anyhow::Result<Self> {
         let token = manager.join_token(json!({})).await?;
         let place = manager.place().cloned();
-        let agent = Self { dir: tempfile::tempdir()?, place, name: name.to_owned(), daemon: None };
+        let agent =
+            Self { dir: tempfile::tempdir()?, place, name: name.to_owned(), environment: Vec::new(), daemon: None };
         let output = join_at(agent.place.as_ref(), &agent.state_dir(), &manager.agents, &token, name)?;
         ensure!(output.status.success(), "{output:?}");
         Ok(agent)
@@ -53,7 +56,9 @@ impl Agent {
         let state_dir = state_dir.to_str().context("a path that is no text")?;
         let log = self.dir.path().join("agent.log");
         let arguments = ["run", "--state-dir", state_dir];
-        self.daemon = Some(Daemon::start_at(self.place.as_ref(), &binary("hostler-agent"), &arguments, log)?);
+        let environment: Vec<_> = self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let place = self.place.as_ref();
+        self.daemon = Some(Daemon::start_at(place, &binary("hostler-agent"), &arguments, &environment, log)?);
         Ok(())
     }
 

@@ -259,5 +259,5 @@ impl Manager {
 fn launch(dir: &Path, place: Option<&Place>) -> anyhow::Result<Daemon> {
     let config = dir.join("manager.toml");
     let config = config.to_str().context("a path that is no text")?;
-    Daemon::start_at(place, &binary("hostler-manager"), &["run", "--config", config], dir.join("manager.log"))
+    Daemon::start_at(place, &binary("hostler-manager"), &["run", "--config", config], &[], dir.join("manager.log"))
 }

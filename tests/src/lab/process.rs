@@ -45,13 +45,19 @@ impl Daemon {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start_at(place: Option<&Place>, program: &Path, arguments: &[&str], log: PathBuf) -> anyhow::Result<Self> {
-        let Some(place) = place else { return Self::start(program, arguments, &[], log) };
+    pub fn start_at(
+        place: Option<&Place>,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let Some(place) = place else { return Self::start(program, arguments, environment, log) };
         let prefix = place.namespace.prefix();
         let mut words: Vec<&str> = prefix.iter().map(String::as_str).collect();
         words.push(program.to_str().context("a path that is no text")?);
         words.extend(arguments);
-        Self::start(Path::new(words[0]), &words[1..], &[], log)
+        Self::start(Path::new(words[0]), &words[1..], environment, log)
     }
 
     /// Its process number.

@@ -36,10 +36,13 @@ members() { # GROUP
     find "$1" -name cgroup.procs -exec cat {} + 2>/dev/null
 }
 
-emptied() { # GROUP
-    # A frozen process does not notice that it was killed (version 1).
-    find "$1" -name freezer.state -exec sh -c 'echo THAWED >"$1"' thaw {} \; 2>/dev/null
+# A frozen process does not notice that it was killed (version 1).
+thawed() { # GROUP
+    [ ! -e "$1/freezer.state" ] || echo THAWED >"$1/freezer.state"
     [ ! -e "$1/cgroup.freeze" ] || echo 0 >"$1/cgroup.freeze"
+}
+
+emptied() { # GROUP
     for pid in $(members "$1"); do
         kill -KILL "$pid"
     done
@@ -51,6 +54,10 @@ removed_zram() { # NUMBER
 }
 
 read -r _
+# The freezer is but one of the groups that a process is in, so all are thawed before the first is emptied.
+while read -r kind what; do
+    [ "$kind" != group ] || thawed "$what" 2>/dev/null
+done <"$dir/taken"
 while read -r kind what more; do
     case $kind in
         process)

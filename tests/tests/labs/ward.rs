@@ -13,6 +13,8 @@ const FILE: &str = "HOSTLER_TEST_VICTIM";
 fn be_a_victim(file: &Path) {
     let ward = Ward::new("hostler-victim-").unwrap();
     let lab = Lab::start().unwrap().unwrap();
+    let host = lab.host("victim", hosts::Options::default()).unwrap();
+    host.freeze().unwrap();
     let mount = ward.dir().join("mount");
     std::fs::create_dir(&mount).unwrap();
     ward.note(Taken::Mount(&mount)).unwrap();
@@ -24,7 +26,10 @@ fn be_a_victim(file: &Path) {
     std::fs::create_dir(&group).unwrap();
     let namespace = lab.manager().path();
     let program = PathBuf::from(format!("/proc/{}/exe", sleeper.id()));
-    let taken = [ward.dir(), &mount, &group, &namespace, &program];
+    let (first, disk) =
+        (PathBuf::from(format!("/proc/{}/exe", host.first_process().unwrap())), host.root().join("usr"));
+    let memory = host.group("memory").map_or_else(|| group.clone(), Path::to_owned);
+    let taken = [ward.dir(), &mount, &group, &namespace, &program, &first, &disk, &memory];
     let taken: Vec<_> = taken.iter().map(|path| path.to_str().unwrap()).collect();
     std::fs::write(file.with_extension("new"), taken.join("\n")).unwrap();
     std::fs::rename(file.with_extension("new"), file).unwrap();
@@ -48,7 +53,7 @@ fn a_killed_test_leaves_nothing_behind() {
     shell::wait(PATIENCE, "the victim has taken all", || Ok(file.exists())).unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     let taken: Vec<_> = text.lines().map(PathBuf::from).collect();
-    assert_eq!(taken.len(), 5);
+    assert_eq!(taken.len(), 8);
     assert!(taken.iter().all(|path| there(path)), "{taken:?}");
 
     victim.kill().unwrap();
