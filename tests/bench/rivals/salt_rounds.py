@@ -11,14 +11,24 @@ import sys
 import time
 
 import salt.client
+import salt.exceptions
 
 folder, targets, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 order = ("cmd.run_all", sys.argv[4]) if len(sys.argv) > 4 else ("cmd.script", "salt://noop.sh")
 client = salt.client.LocalClient(os.path.join(folder, "master", "master"))
 
+
+def answering():
+    """How many minions answer; none while the master is busy with their arrival."""
+    try:
+        return len(client.cmd("*", "test.ping", timeout=5))
+    except salt.exceptions.SaltClientError:
+        return 0
+
+
 if rounds == 0:
     deadline = time.monotonic() + 300
-    while len(client.cmd("*", "test.ping", timeout=5)) < targets:
+    while answering() < targets:
         if time.monotonic() > deadline:
             sys.exit("not all minions answer")
         time.sleep(1)

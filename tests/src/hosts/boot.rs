@@ -160,12 +160,17 @@ impl Host<'_> {
         Ok(())
     }
 
-    /// The number of its first process, as this machine sees it.
+    /// The number of its first process, as this machine sees it, once that is systemd.
     ///
     /// # Errors
-    /// It is off.
+    /// It is off, or not that far.
     pub fn first_process(&self) -> anyhow::Result<u32> {
-        Ok(self.processes()?.1)
+        let first = self.processes()?.1;
+        // Until then it is the container program or the wrapper of the tree: whoever entered would find a host that is half
+        // there, or this machine's own files.
+        let name = fs::read_to_string(format!("/proc/{first}/comm"))?;
+        ensure!(name.trim() == "systemd", "{} is not up yet: {}", self.name, name.trim());
+        Ok(first)
     }
 
     /// The container program and the host's first process.
