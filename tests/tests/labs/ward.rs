@@ -19,7 +19,7 @@ fn be_a_victim(file: &Path) {
     std::fs::create_dir(&mount).unwrap();
     ward.note(Taken::Mount(&mount)).unwrap();
     shell::run(shell::command(&["mount", "-t", "tmpfs", "victim"]).arg(&mount)).unwrap();
-    let sleeper = Command::new("sleep").arg("1000").current_dir("/").spawn().unwrap();
+    let mut sleeper = Command::new("sleep").arg("120").current_dir("/").spawn().unwrap();
     ward.note(Taken::Process(sleeper.id())).unwrap();
     let group = hosts::own_groups().unwrap()[0].join(format!("hostler-victim-{}", std::process::id()));
     ward.note(Taken::Group(&group)).unwrap();
@@ -33,7 +33,7 @@ fn be_a_victim(file: &Path) {
     let taken: Vec<_> = taken.iter().map(|path| path.to_str().unwrap()).collect();
     std::fs::write(file.with_extension("new"), taken.join("\n")).unwrap();
     std::fs::rename(file.with_extension("new"), file).unwrap();
-    std::thread::sleep(PATIENCE);
+    sleeper.wait().unwrap();
 }
 
 #[test]
