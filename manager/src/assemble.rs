@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, OsSeeds, Retention};
 use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet};
+use crate::hooks::Hooks;
 use crate::identity::Identity;
 use crate::store::{Options, Store, host};
 
@@ -98,9 +99,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let rest = listen("listen.rest", config.listen.rest).await?;
     let agents = listen("listen.agents", config.listen.agents).await?;
     write_addresses(&config.state_dir, &rest, &agents)?;
+    let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
+        .context("the keys of scripts and secrets")?;
     let config = Arc::new(config);
     let tls = crate::api::server::tls_of(&config.listen)?;
-    let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, config };
+    let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, hooks, config };
 
     let tasks = TaskTracker::new();
     tasks.spawn({

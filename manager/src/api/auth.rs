@@ -68,8 +68,14 @@ pub fn challenge(api: &Api, headers: &HeaderMap, peer: &Peer) -> String {
     }
 }
 
-/// Who calls, and with which session.
+/// Who calls, and with which session. The audit trail is told.
 pub(super) async fn identify(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
+    let who = prove(api, headers, peer).await?;
+    super::audit::called_by(&who.caller.name, who.session.as_ref().is_some_and(|session| session.of_hook()));
+    Ok(who)
+}
+
+async fn prove(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
     match api.config.auth.strategy {
         // Clients without authentication still send `X-Auth-Token: notused`; nothing of it is looked at.
         Strategy::None => Ok(Who { caller: Caller::anonymous(), session: None }),
@@ -83,7 +89,7 @@ pub(super) async fn identify(api: &Api, headers: &HeaderMap, peer: &Peer) -> Res
 }
 
 /// The token of a request: `X-Auth-Token`, or else `Authorization: Bearer`. Nothing that is empty counts as sent.
-fn token_of(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+pub(super) fn token_of(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     if let Some(value) = headers.get("x-auth-token").filter(|value| !value.is_empty()) {
         return value.to_str().map(Some).map_err(|_| AuthError::Invalid);
     }

@@ -53,7 +53,8 @@ impl Config {
 
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
-        let rules: [(&str, u64, RangeInclusive<u64>, &str); 12] = [
+        let croit = &self.croit;
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 15] = [
             ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
             ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
             ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
@@ -63,6 +64,9 @@ impl Config {
             ("introspection.probe_timeout", introspection.probe_timeout, 1..=86_400, " seconds"),
             ("introspection.api_max_limit", introspection.api_max_limit.into(), 1..=1000, ""),
             ("introspection.inventories_kept", introspection.inventories_kept.into(), 1..=100_000, ""),
+            ("croit.script_max_bytes", croit.script_max_bytes.into(), 1..=1_048_576, " bytes"),
+            ("croit.calls_per_second", croit.calls_per_second.into(), 1..=1_000_000, ""),
+            ("croit.calls_burst", croit.calls_burst.into(), 1..=10_000_000, ""),
             ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
             ("retention.tasks_days", retention.tasks_days.into(), 1..=36_500, " days"),
             ("retention.jobs_days", retention.jobs_days.into(), 1..=36_500, " days"),

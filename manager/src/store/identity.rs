@@ -30,7 +30,7 @@ pub use token::{
 };
 pub use user::{
     User, UserFilter, user_by_name, user_delete, user_find, user_insert, user_list, user_password, user_password_set,
-    user_update,
+    user_number, user_update,
 };
 
 /// What roles hold for.

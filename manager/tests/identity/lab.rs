@@ -15,6 +15,7 @@ use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, EngineSettings, OsSeeds};
 use hostler_manager::fleet::Fleet;
 use hostler_manager::fleet::ca::Ca;
+use hostler_manager::hooks::Hooks;
 use hostler_manager::identity::Identity;
 use hostler_manager::store::{Options, Store};
 use http::{HeaderMap, Request, StatusCode};
@@ -109,7 +110,8 @@ impl Lab {
         identity.bootstrap(config.bootstrap.as_ref().unwrap()).await.unwrap();
         let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
         let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-        let api = Api { engine, identity, fleet, config: Arc::new(config) };
+        let hooks = Hooks::open(engine.clone(), &config.state_dir, 256 << 10).unwrap();
+        let api = Api { engine, identity, fleet, hooks, config: Arc::new(config) };
         let router = Router::new().nest_service("/identity", identity::routes(api.clone()));
         Self { api, clock, router, _dir: dir }
     }

@@ -19,6 +19,7 @@ use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, EngineSettings, OsSeeds, Retention};
 use hostler_manager::fleet::Fleet;
 use hostler_manager::fleet::ca::Ca;
+use hostler_manager::hooks::Hooks;
 use hostler_manager::identity::Identity;
 use hostler_manager::store::{Options, Store, host, job};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -129,7 +130,8 @@ impl World {
         let identity = Identity::new(engine.clone(), &config.auth);
         let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
         let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-        let api = Api { engine, identity, fleet, config: Arc::new(config) };
+        let hooks = Hooks::open(engine.clone(), &config.state_dir, 256 << 10).unwrap();
+        let api = Api { engine, identity, fleet, hooks, config: Arc::new(config) };
         let router = introspection::routes(api.clone());
         Self { api, clock, router, _dir: dir }
     }

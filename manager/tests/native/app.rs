@@ -15,6 +15,7 @@ use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, OsSeeds};
 use hostler_manager::fleet::Fleet;
 use hostler_manager::fleet::ca::Ca;
+use hostler_manager::hooks::Hooks;
 use hostler_manager::identity::Identity;
 use hostler_manager::store::host::{Greeting, host_insert, host_online};
 use hostler_manager::store::{Store, job};
@@ -99,7 +100,8 @@ impl App {
         let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
         let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
         let identity = Identity::new(engine.clone(), &config.auth);
-        let api = Api { engine, identity, fleet, config: Arc::new(config) };
+        let hooks = Hooks::open(engine.clone(), &config.state_dir, 256 << 10).unwrap();
+        let api = Api { engine, identity, fleet, hooks, config: Arc::new(config) };
         let stop = CancellationToken::new();
         let service = Service::new(router::router(api.clone(), stop.clone()), limits);
         Self { api, service, clock, stop, _dir: dir }
