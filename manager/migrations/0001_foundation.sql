@@ -4,7 +4,7 @@ create table counter (
     name  text not null primary key,
     value bigint not null
 );
-insert into counter (name, value) values ('event', 0), ('task', 0), ('host', 0), ('rule', 0);
+insert into counter (name, value) values ('event', 0), ('task', 0), ('host', 0), ('rule', 0), ('probe', 0);
 
 create table host (
     id                     text not null primary key,
@@ -17,6 +17,8 @@ create table host (
     node                   text not null,
     summary                text,
     system_uuid            text,
+    system_serial          text,
+    model                  text,
     agent_state            text not null,
     agent_version          text,
     agent_address          text,
@@ -27,6 +29,7 @@ create table host (
     last_seen_at           bigint,
     created_at             bigint not null
 );
+create index host_state on host (agent_state);
 
 create table certificate (
     serial     text not null primary key,
@@ -37,6 +40,7 @@ create table certificate (
     reason     text
 );
 create index certificate_host on certificate (host_id);
+create index certificate_expiry on certificate (expires_at);
 
 create table join_token (
     id          text not null primary key,
@@ -63,6 +67,7 @@ create table machine (
     updated_at bigint not null,
     unique (kind, subject)
 );
+create index machine_subject on machine (subject);
 
 create table timer (
     machine_id text not null references machine (id) on delete cascade,
@@ -86,6 +91,8 @@ create table job (
 );
 create index job_open on job (host_id, state);
 create index job_machine on job (machine_id);
+create index job_finished on job (finished_at);
+create index job_live on job (host_id) where finished_at is null;
 
 create table task (
     id                bigint not null primary key,
@@ -104,6 +111,7 @@ create table task (
 );
 create index task_state on task (state, id);
 create index task_host on task (host_id, id);
+create index task_finished on task (finished_at);
 
 create table step (
     task    bigint not null,
@@ -124,6 +132,8 @@ create table event (
     actor   text,
     data    text not null
 );
+
+create index event_at on event (at);
 
 create table introspection (
     host_id     text not null primary key references host (id) on delete cascade,
@@ -155,6 +165,45 @@ create table inventory (
     unprocessed  text not null
 );
 create index inventory_host on inventory (host_id, collected_at);
+
+-- What an inventory says that the one before did not; `inventory_id` is that of the newer one, which may be gone.
+create table inventory_change (
+    inventory_id text not null primary key,
+    host_id      text not null references host (id) on delete cascade,
+    at           bigint not null,
+    severity     text not null,
+    changes      text not null
+);
+create index inventory_change_host on inventory_change (host_id, inventory_id);
+create index inventory_change_at on inventory_change (at);
+
+-- When the facts of each section last arrived.
+create table section (
+    host_id      text not null references host (id) on delete cascade,
+    name         text not null,
+    collected_at bigint not null,
+    ttl_s        bigint not null,
+    status       text not null,
+    primary key (host_id, name)
+);
+
+-- What hosts of one kind are compared by.
+create table fact (
+    host_id text not null references host (id) on delete cascade,
+    name    text not null,
+    value   text not null,
+    primary key (host_id, name)
+);
+create index fact_name on fact (name, value);
+
+-- Data that are of another machine than the host was, until somebody decides.
+create table held_data (
+    host_id  text not null primary key references host (id) on delete cascade,
+    known    text not null,
+    found    text not null,
+    document text not null,
+    held_at  bigint not null
+);
 
 create table rule (
     id         text not null primary key,

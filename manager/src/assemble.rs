@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_core::introspection::command::Settings;
+use hostler_core::refresh;
+use hostler_core::refresh::schedule::Intervals;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,12 +48,29 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
             processing: introspection.processing.clone(),
             ..Settings::default()
         }),
+        refresh: Arc::new(refresh_settings(introspection)),
         inventories_kept: introspection.inventories_kept,
         retention: Retention {
             events: DAY * config.retention.events_days,
             tasks: DAY * config.retention.tasks_days,
             jobs: DAY * config.retention.jobs_days,
+            changes: DAY * config.retention.changes_days,
+            join_tokens: DAY * config.retention.join_tokens_days,
+            certificates: DAY * config.retention.certificates_days,
         },
+    }
+}
+
+fn refresh_settings(introspection: &crate::config::Introspection) -> refresh::command::Settings {
+    let configured = &introspection.refresh;
+    refresh::command::Settings {
+        enabled: configured.enabled,
+        intervals: Intervals::new(configured.intervals().map(|(_, seconds)| Duration::from_secs(seconds))),
+        share_percent: configured.at_once_percent,
+        at_once_min: configured.at_once_min,
+        publish: introspection.publish_refresh_as_introspection,
+        probe_deadline: Duration::from_secs(introspection.probe_timeout),
+        processing: introspection.processing.clone(),
     }
 }
 
@@ -113,6 +132,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run_retention(stop).await }
+    });
+    tasks.spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { engine.run_refreshes(stop).await }
     });
     let mut agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
     let mut rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));

@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod check;
+mod croit;
 mod read;
 
+pub use croit::Croit;
 pub use read::Error;
 
 /// All settings. Every key has a default but `state_dir`.
@@ -190,6 +192,10 @@ pub struct Introspection {
     pub permit_active_introspection: bool,
     /// How many changed inventories of a host are kept.
     pub inventories_kept: u32,
+    /// Whether a refresh appears as an introspection.
+    pub publish_refresh_as_introspection: bool,
+    /// Reading inventories again without being asked.
+    pub refresh: Refresh,
     /// The processing hooks.
     pub processing: hostler_core::introspection::process::Settings,
 }
@@ -205,35 +211,63 @@ impl Default for Introspection {
             callback_networks: Vec::new(),
             permit_active_introspection: false,
             inventories_kept: 20,
+            publish_refresh_as_introspection: false,
+            refresh: Refresh::default(),
             processing: hostler_core::introspection::process::Settings::default(),
         }
     }
 }
 
-/// The croit dialect (spec/hooks.md §2, §10, §12).
+/// How often inventories are read again (spec/introspection.md §6.4), in seconds; 0 means never.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Croit {
-    /// The largest script that is taken, in bytes.
-    pub script_max_bytes: u32,
-    /// Whether the moments of tasks are milliseconds since 1970 rather than text, for clients of the older interface.
-    pub legacy_times: bool,
-    /// Whether the three newer hook points are left out of the list, for clients that end at names they do not know.
-    pub hide_newer_events: bool,
-    /// How many calls a caller may make in a second for long; more are refused with 429.
-    pub calls_per_second: u32,
-    /// How many calls a caller may make at once after a pause.
-    pub calls_burst: u32,
+pub struct Refresh {
+    /// Whether they are at all.
+    pub enabled: bool,
+    /// Parts of the machine and their firmware.
+    pub static_s: u64,
+    /// Disks, links and neighbours.
+    pub topology_s: u64,
+    /// Measured values and error counts.
+    pub health_s: u64,
+    /// The operating system and what is installed.
+    pub software_s: u64,
+    /// Devices and daemons of Ceph.
+    pub ceph_s: u64,
+    /// The management controller.
+    pub bmc_s: u64,
+    /// How many hosts of a hundred are read at once at the most.
+    pub at_once_percent: u32,
+    /// How many hosts may be read at once in any case.
+    pub at_once_min: u32,
 }
 
-impl Default for Croit {
+impl Refresh {
+    /// The intervals with their names, in the order of `Group::ALL`.
+    pub(crate) fn intervals(&self) -> [(&'static str, u64); 6] {
+        [
+            ("static_s", self.static_s),
+            ("topology_s", self.topology_s),
+            ("health_s", self.health_s),
+            ("software_s", self.software_s),
+            ("ceph_s", self.ceph_s),
+            ("bmc_s", self.bmc_s),
+        ]
+    }
+}
+
+impl Default for Refresh {
     fn default() -> Self {
         Self {
-            script_max_bytes: 256 << 10,
-            legacy_times: false,
-            hide_newer_events: false,
-            calls_per_second: 500,
-            calls_burst: 5000,
+            enabled: true,
+            static_s: 86_400,
+            topology_s: 600,
+            health_s: 900,
+            software_s: 21_600,
+            ceph_s: 600,
+            bmc_s: 21_600,
+            at_once_percent: 10,
+            at_once_min: 32,
         }
     }
 }
@@ -248,11 +282,24 @@ pub struct Retention {
     pub tasks_days: u32,
     /// Jobs.
     pub jobs_days: u32,
+    /// What inventories changed.
+    pub changes_days: u32,
+    /// Join tokens, after they expired or were revoked.
+    pub join_tokens_days: u32,
+    /// Certificates of agents, after they expired or were revoked.
+    pub certificates_days: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { events_days: 400, tasks_days: 90, jobs_days: 14 }
+        Self {
+            events_days: 400,
+            tasks_days: 90,
+            jobs_days: 14,
+            changes_days: 400,
+            join_tokens_days: 90,
+            certificates_days: 90,
+        }
     }
 }
 

@@ -6,25 +6,33 @@
 
 mod cancel;
 mod describe;
+mod identity;
 mod introspection;
+mod inventory;
+mod refresh;
 mod retain;
 mod rule;
 mod run;
+mod run_script;
 mod seed;
 mod timers;
 mod wake;
 
 use std::sync::Arc;
 
+use hostler_common::id::{MachineId, TaskId};
 use hostler_common::time::{SharedClock, Timestamp};
 use hostler_core::introspection::command::Settings;
 
 use crate::store::{self, Store};
 
-pub use introspection::{IntrospectionDomain, canonical_hash};
+pub use introspection::IntrospectionDomain;
+pub use inventory::canonical_hash;
+pub use refresh::RefreshDomain;
 pub use retain::Retention;
 pub use rule::Tried;
 pub use run::{Committed, Domain};
+pub use run_script::RunDomain;
 pub use seed::{OsSeeds, Seeds};
 pub use wake::Wake;
 
@@ -46,6 +54,8 @@ pub struct Engine {
 pub struct EngineSettings {
     /// Of introspections.
     pub introspection: Arc<Settings>,
+    /// Of refreshes.
+    pub refresh: Arc<hostler_core::refresh::command::Settings>,
     /// How many changed inventories of a host are kept.
     pub inventories_kept: u32,
     /// How long finished things are kept.
@@ -63,6 +73,27 @@ pub struct Turn {
     pub seed: u128,
     /// Settings.
     pub settings: Arc<EngineSettings>,
+    /// The machine that it is about, once there is one.
+    pub machine: Option<MachineId>,
+    /// The task of that machine.
+    pub task: Option<TaskId>,
+}
+
+impl Turn {
+    /// The same for the `n`-th further decision of one transaction, with randomness of its own.
+    #[must_use]
+    pub fn nth(&self, n: u32) -> Self {
+        let mut mixed = self.seed ^ u128::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        // What differs in few bits must differ in all of them.
+        for _ in 0..3 {
+            mixed = (mixed ^ (mixed >> 61)).wrapping_mul(0xDA94_2042_E4DD_58B5_2360_ED05_1FC6_5DA5);
+        }
+        Self { seed: mixed, machine: None, task: None, ..self.clone() }
+    }
+
+    fn about(&self, machine: MachineId, task: Option<TaskId>) -> Self {
+        Self { machine: Some(machine), task, ..self.clone() }
+    }
 }
 
 impl Engine {
@@ -80,6 +111,8 @@ impl Engine {
             actor: actor.map(str::to_owned),
             seed: self.seeds.seed(),
             settings: Arc::clone(&self.settings),
+            machine: None,
+            task: None,
         }
     }
 

@@ -6,7 +6,9 @@
 pub mod api_token;
 pub mod audit;
 mod dialect;
+pub mod drift;
 pub mod event;
+pub mod held;
 pub mod hook;
 pub mod host;
 pub mod idempotency;
@@ -20,6 +22,8 @@ pub mod machine;
 pub mod rule;
 pub mod script;
 pub mod secret;
+pub mod section;
+pub mod target;
 pub mod task;
 mod tx;
 mod writer;

@@ -8,3 +8,5 @@ pub mod hook;
 pub mod introspection;
 pub mod machine;
 pub mod policy;
+pub mod refresh;
+pub mod run;

@@ -8,10 +8,13 @@ use hostler_common::error::Class;
 use hostler_common::id::{HostId, JobId};
 use hostler_common::job::{JobSpec, JobUpdate};
 use hostler_common::time::Timestamp;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+/// A timer of this name comes due early when the agent of the host that the machine is about connects.
+pub const WHEN_ONLINE: &str = "when_online";
 
 /// A state machine. Its value is its state, stored as a JSON document; old documents must still load.
 pub trait Machine: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -40,6 +43,8 @@ pub enum Input<C> {
     Job(JobUpdate),
     /// A timer of this machine came due.
     Timer(String),
+    /// Another machine tells it something; see [`Effect::Tell`].
+    Message(Value),
 }
 
 /// What a decision is made from, besides the machine's state and the input.
@@ -138,6 +143,19 @@ pub enum Effect {
     ClearTimer(&'static str),
     /// Change what watchers of the machine's task see.
     Task(TaskChange),
+    /// Give another machine, or this one, an [`Input::Message`]: in the same transaction, after the rows of this decision.
+    Tell(Message),
+}
+
+/// What a machine tells another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The kind of machine.
+    pub kind: String,
+    /// Which of that kind.
+    pub subject: String,
+    /// What it is told.
+    pub body: Value,
 }
 
 /// A change of the task by which people follow a machine (design §1).
@@ -154,8 +172,23 @@ pub enum TaskChange {
         /// How many parts the work has.
         total: u32,
     },
+    /// What the work is about, for people: the name of a host or a cluster.
+    About(String),
     /// Work began.
     Running,
+    /// So many parts of it are done.
+    Progress(u32),
+    /// Somebody has to answer this before it goes on.
+    Ask(Question),
+    /// The question is answered; work goes on.
+    Answered,
+    /// What came of it, told together with the end.
+    Result {
+        /// 0, or what went wrong (spec/hooks.md §9).
+        status_code: i32,
+        /// The particulars, if they are not kept elsewhere.
+        result: Option<Value>,
+    },
     /// Somebody asked to cancel it.
     Cancelling,
     /// It ended.
@@ -167,8 +200,28 @@ pub enum TaskChange {
     },
 }
 
+/// A question that a task asks (spec/hooks.md §9).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Names this question; an answer to an older one does not count.
+    pub token: Uuid,
+    /// What is asked.
+    pub message: String,
+    /// The answers that are offered.
+    pub options: Vec<String>,
+    /// The answer that counts when nobody gives one in time.
+    pub default: String,
+    /// Whether it cannot wait.
+    pub urgent: bool,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// When the default counts.
+    pub expires_at: Timestamp,
+}
+
 /// How a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TaskEnd {
     /// As it should.
     Finished,

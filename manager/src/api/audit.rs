@@ -10,7 +10,7 @@ mod trail;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
@@ -59,8 +59,7 @@ pub async fn record(State(trail): State<Trail>, request: Request, next: Next) ->
     }
     let (request, kept) = body::kept(request);
     let slot = Slot::default();
-    let pending =
-        Pending { trail: trail.clone(), draft: Some(draft(&trail, &request, kept)), slot: Arc::clone(&slot) };
+    let pending = Pending { trail: trail.clone(), draft: Some(draft(&trail, &request, kept)), slot: Arc::clone(&slot) };
     let response = CALL.scope(slot, next.run(request)).await;
     pending.answered(response.status()).await;
     response
@@ -77,14 +76,13 @@ fn draft(trail: &Trail, request: &Request, kept: Kept) -> Draft {
     let peer = extensions.get::<Peer>().cloned().unwrap_or_default();
     let source = peer.source(request.headers(), trail.trusted_proxies());
     let path = request.uri().path();
-    let matched = extensions.get::<MatchedPath>().map_or(path, MatchedPath::as_str);
     let method = request.method().as_str().to_owned();
     let clip = |text: &str| hostler_common::text::clip(text, TEXT_MAX).to_owned();
     let entry = Entry {
         id: 0,
         at: trail.now(),
         category: category(path).to_owned(),
-        operation: format!("{method} {}", clip(matched)),
+        operation: format!("{method} {}", clip(&nameless(path))),
         username: String::new(),
         ip: source.map(|ip| ip.to_string()),
         method,
@@ -110,6 +108,13 @@ fn category(path: &str) -> &str {
         Some("introspection" | "v1") => "introspection",
         _ => "other",
     }
+}
+
+/// A path without the ids in it, so that equal operations read alike.
+fn nameless(path: &str) -> String {
+    let is_id = |word: &&str| word.bytes().all(|b| b.is_ascii_digit()) || hostler_common::id::uuid_like(word).is_some();
+    let words = path.split('/').filter(|word| !word.is_empty());
+    words.map(|word| if is_id(&word) { "/{id}".to_owned() } else { format!("/{word}") }).collect()
 }
 
 /// A call that has no row yet. One that is dropped leaves its row too.
@@ -152,7 +157,7 @@ impl Drop for Pending {
 
 #[cfg(test)]
 mod tests {
-    use super::category;
+    use super::{category, nameless};
 
     #[test]
     fn what_calls_are_about() {
@@ -167,5 +172,7 @@ mod tests {
         ] {
             assert_eq!(category(path), about, "{path}");
         }
+        assert_eq!(nameless("/api//events/scripts/3"), "/api/events/scripts/{id}");
+        assert_eq!(nameless("/identity/v3/users/6f1d2c3a0b4e4a5f8c6d7e8f90a1b2c3"), "/identity/v3/users/{id}");
     }
 }

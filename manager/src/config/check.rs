@@ -53,8 +53,8 @@ impl Config {
 
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
-        let croit = &self.croit;
-        let rules: [(&str, u64, RangeInclusive<u64>, &str); 15] = [
+        let (croit, refresh) = (&self.croit, &introspection.refresh);
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 20] = [
             ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
             ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
             ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
@@ -69,8 +69,19 @@ impl Config {
             ("croit.calls_burst", croit.calls_burst.into(), 1..=10_000_000, ""),
             ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
             ("retention.tasks_days", retention.tasks_days.into(), 1..=36_500, " days"),
+            ("introspection.refresh.at_once_percent", refresh.at_once_percent.into(), 1..=100, " percent"),
+            ("introspection.refresh.at_once_min", refresh.at_once_min.into(), 1..=100_000, ""),
             ("retention.jobs_days", retention.jobs_days.into(), 1..=36_500, " days"),
+            ("retention.changes_days", retention.changes_days.into(), 1..=36_500, " days"),
+            ("retention.join_tokens_days", retention.join_tokens_days.into(), 1..=36_500, " days"),
+            ("retention.certificates_days", retention.certificates_days.into(), 1..=36_500, " days"),
         ];
+        for (name, interval) in refresh.intervals() {
+            if interval != 0 && !(60..=31_536_000).contains(&interval) {
+                let key = format!("introspection.refresh.{name}");
+                return refuse(key, "must be 0, for never, or from 60 to 31536000 seconds");
+            }
+        }
         for (key, value, range, unit) in rules {
             if !range.contains(&value) {
                 return refuse(key, format!("must be from {} to {}{unit}", range.start(), range.end()));

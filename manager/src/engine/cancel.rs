@@ -6,10 +6,11 @@ use hostler_core::introspection::Introspection;
 use hostler_core::introspection::command::Command;
 use hostler_core::introspection::state::State;
 use hostler_core::machine::{Event, Input, Machine};
+use hostler_core::run::Run;
 use serde_json::json;
 
-use super::run::{Committed, apply};
-use super::{Engine, IntrospectionDomain, Turn};
+use super::run::{Wakes, apply};
+use super::{Engine, IntrospectionDomain, RunDomain, Turn};
 use crate::store::machine::machine_subject;
 use crate::store::task::{TaskState, task_find};
 use crate::store::{Connection, Error, Result, event};
@@ -31,8 +32,8 @@ impl Engine {
             tries += 1;
             match done {
                 Err(Error::Moved) if tries < TRIES => {}
-                Ok(committed) => {
-                    self.woken(&committed);
+                Ok(wakes) => {
+                    self.wake_all(&wakes);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -41,7 +42,7 @@ impl Engine {
     }
 }
 
-async fn cancel(turn: &Turn, tx: &mut Connection, id: TaskId) -> Result<Committed<Introspection>> {
+async fn cancel(turn: &Turn, tx: &mut Connection, id: TaskId) -> Result<Wakes> {
     let refuse = |class, text: String| Err(Error::Refused(class, text));
     let Some(task) = task_find(tx, id).await? else {
         return refuse(Class::NotFound, format!("there is no task {id}"));
@@ -67,10 +68,14 @@ async fn cancel(turn: &Turn, tx: &mut Connection, id: TaskId) -> Result<Committe
         Introspection::KIND => {
             let done = apply::<IntrospectionDomain>(turn, tx, &subject, Input::Command(Command::Abort)).await?;
             if done.machine.state == State::Aborting && done.task == Some(id) {
-                return Ok(done);
+                return Ok(done.wakes);
             }
             let state = done.machine.state;
             refuse(Class::Conflict, format!("task {id} cannot be cancelled while it is {state}; wait for its end"))
+        }
+        Run::KIND => {
+            let cancel = Input::Command(hostler_core::run::Command::Cancel);
+            Ok(apply::<RunDomain>(turn, tx, &subject, cancel).await?.wakes)
         }
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }

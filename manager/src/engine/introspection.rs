@@ -1,20 +1,23 @@
 //! What the engine must know of introspections: the facts of a decision and the rows that it writes.
 
 use futures::future::BoxFuture;
-use hostler_common::id::{HostId, InventoryId};
-use hostler_core::introspection::command::{Command, Facts, Write};
+use hostler_common::id::HostId;
+use hostler_common::job::JobState;
+use hostler_core::introspection::command::{Command, Facts, Held, Write};
 use hostler_core::introspection::state::State;
-use hostler_core::introspection::{Introspection, diff, summary};
-use hostler_core::machine::Input;
-use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
+use hostler_core::introspection::summary::Identity;
+use hostler_core::introspection::{Introspection, merge};
+use hostler_core::machine::{Input, Machine as _};
+use hostler_core::refresh::Refresh;
+use serde_json::Value;
 
 use super::Turn;
+use super::inventory::{self, Documents};
 use super::run::Domain;
+use crate::store::held::HeldInfo;
 use crate::store::host::AgentState;
 use crate::store::introspection::{DataKind, data_find, data_put, status_put};
-use crate::store::inventory::{NewInventory, inventory_insert, inventory_list};
-use crate::store::{Connection, Error, Result, host, rule};
+use crate::store::{Connection, Error, Result, held, host, job, rule, section};
 
 /// The introspection of a host; the subject is the host's id.
 #[derive(Clone, Copy, Debug)]
@@ -40,14 +43,21 @@ impl Domain for IntrospectionDomain {
             let needs_stored = match input {
                 Input::Timer(_) => processing,
                 Input::Command(Command::Reapply { data }) => data.is_none(),
-                Input::Command(_) | Input::Job(_) => false,
+                Input::Command(_) | Input::Job(_) | Input::Message(_) => false,
             };
             let stored = if needs_stored { data_find(tx, machine.host, DataKind::Unprocessed).await? } else { None };
             let rules = if processing { rule::rule_list(tx).await? } else { Vec::new() };
+            let accepts = matches!(input, Input::Command(Command::AcceptIdentity));
+            let held = if accepts { held_with_document(tx, machine.host).await? } else { None };
+            let part = !machine.sections.is_empty();
+            let arrives = matches!(input, Input::Job(update) if update.state == JobState::Succeeded)
+                || matches!(input, Input::Command(Command::Callback { .. }));
             Ok(Facts {
                 node: host.node,
                 revoked: host.agent_state == AgentState::Revoked,
-                system_uuid: host.system_uuid,
+                known: host.identity,
+                held,
+                base: if part && arrives { inventory::base(tx, machine.host).await? } else { None },
                 stored: stored.map(|document| serde_json::from_str(&document.text)).transpose()?,
                 rules,
                 settings: std::sync::Arc::clone(&turn.settings.introspection),
@@ -67,12 +77,22 @@ impl Domain for IntrospectionDomain {
             }
             for write in writes {
                 match write {
+                    // Whoever reads the host without being asked gives way.
+                    Write::Begun => drop(job::job_yield(tx, next.host, Refresh::KIND).await?),
+                    Write::Hold { document, known, found } => {
+                        hold(turn, tx, next.host, known, found, &document).await?
+                    }
+                    Write::Accepted(identity) => {
+                        held::held_delete(tx, next.host).await?;
+                        host::host_set_identity(tx, next.host, &identity).await?;
+                    }
                     Write::Unprocessed(document) => {
                         data_put(tx, next.host, DataKind::Unprocessed, &document, turn.now).await?;
                     }
                     Write::Processed { document, fresh } => {
                         data_put(tx, next.host, DataKind::Processed, &document, turn.now).await?;
                         if fresh {
+                            mark(turn, tx, next, &document).await?;
                             keep_inventory(turn, tx, next.host, &document).await?;
                         }
                     }
@@ -84,48 +104,40 @@ impl Domain for IntrospectionDomain {
     }
 }
 
+async fn held_with_document(tx: &mut Connection, host: HostId) -> Result<Option<Held>> {
+    let Some(info) = held::held_find(tx, host).await? else { return Ok(None) };
+    Ok(Some(Held { found: info.found, document: held::held_document(tx, host).await? }))
+}
+
+/// Keeps a document aside that is of another machine.
+pub(super) async fn hold(
+    turn: &Turn,
+    tx: &mut Connection,
+    host: HostId,
+    known: Identity,
+    found: Identity,
+    document: &Value,
+) -> Result<()> {
+    held::held_put(tx, host, &HeldInfo { known, found, held_at: turn.now }, document).await
+}
+
+/// Records when the sections that a run read arrived.
+async fn mark(turn: &Turn, tx: &mut Connection, run: &Introspection, document: &Value) -> Result<()> {
+    let mut read = merge::read(document);
+    if run.sections.is_empty() {
+        // One that did not answer this time stays, and ages.
+        let named = document.pointer("/fleet/sections").and_then(Value::as_object);
+        let names: Vec<String> = named.into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        section::section_retain(tx, run.host, &names).await?;
+    } else {
+        read.retain(|section| run.sections.contains(&section.name));
+    }
+    section::section_put(tx, run.host, &read, turn.now).await
+}
+
 /// Puts a processed document into the host's history, if it says anything new.
 async fn keep_inventory(turn: &Turn, tx: &mut Connection, host: HostId, document: &Value) -> Result<()> {
-    let figures = summary::summary(document);
-    host::host_set_summary(tx, host, &figures, summary::system_uuid(document).as_deref()).await?;
-    let hash = canonical_hash(document);
-    let last = inventory_list(tx, host, None, 1).await?;
-    if last.first().is_some_and(|info| info.hash == hash) {
-        return Ok(());
-    }
-    let unprocessed =
-        data_find(tx, host, DataKind::Unprocessed).await?.map_or_else(String::new, |document| document.text);
-    let id = inventory_id(turn);
-    let new = NewInventory {
-        id,
-        host,
-        hash: &hash,
-        sections: &section_states(document),
-        processed: &serde_json::to_string(document)?,
-        unprocessed: &unprocessed,
-    };
-    inventory_insert(tx, &new, turn.settings.inventories_kept.max(1), turn.now).await
-}
-
-fn inventory_id(turn: &Turn) -> InventoryId {
-    let mut random = [0; 10];
-    random.copy_from_slice(&turn.seed.to_le_bytes()[..10]);
-    let millis = u64::try_from(turn.now.as_micros() / 1000).unwrap_or(0);
-    InventoryId(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
-}
-
-/// The SHA-256 of a document's canonical form, hexadecimal: equal for inventories that say the same.
-#[must_use]
-pub fn canonical_hash(document: &Value) -> String {
-    hex::encode(Sha256::digest(diff::canonical(document).to_string().as_bytes()))
-}
-
-fn section_states(document: &Value) -> Value {
-    let sections = document.pointer("/fleet/sections").and_then(Value::as_object);
-    let states: Map<String, Value> = sections
-        .into_iter()
-        .flatten()
-        .map(|(name, section)| (name.clone(), section.get("status").cloned().unwrap_or(Value::Null)))
-        .collect();
-    Value::Object(states)
+    let unprocessed = data_find(tx, host, DataKind::Unprocessed).await?.map_or_else(String::new, |data| data.text);
+    let documents = Documents { processed: document, unprocessed: &unprocessed };
+    inventory::keep(turn, tx, host, documents).await
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use crate::store::{Result, event, identity, job, task};
+use crate::store::{Connection, Result, event, identity, inventory, job, join_token, task};
 
 /// How long finished things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -16,15 +17,31 @@ pub struct Retention {
     pub tasks: Duration,
     /// Jobs.
     pub jobs: Duration,
+    /// What inventories changed.
+    pub changes: Duration,
+    /// Join tokens, after they expired or were revoked.
+    pub join_tokens: Duration,
+    /// Certificates of agents, after they expired or were revoked.
+    pub certificates: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { events: 400 * DAY, tasks: 90 * DAY, jobs: 14 * DAY }
+        Self {
+            events: 400 * DAY,
+            tasks: 90 * DAY,
+            jobs: 14 * DAY,
+            changes: 400 * DAY,
+            join_tokens: 90 * DAY,
+            certificates: 90 * DAY,
+        }
     }
 }
+
+/// How many records one transaction removes: few enough that nobody waits long behind it.
+const BATCH: u32 = 500;
 
 /// How often it is looked for.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -33,7 +50,11 @@ impl Engine {
     /// Removes old things every hour, until `stop`.
     pub async fn run_retention(&self, stop: CancellationToken) {
         loop {
-            match self.prune().await {
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                done = self.prune() => done,
+            };
+            match done {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "old records removed"),
                 Err(error) => tracing::warn!(%error, "old records cannot be removed"),
@@ -45,21 +66,37 @@ impl Engine {
         }
     }
 
-    /// Removes what is too old now; returns how many records that were.
+    /// Removes what is too old now, in many small transactions; returns how many records that were.
     ///
     /// # Errors
-    /// See [`crate::store::Error`].
+    /// See [`crate::store::Error`]; what was removed before stays so.
     pub async fn prune(&self) -> Result<u64> {
         let (now, keep) = (self.clock.now(), self.settings.retention);
-        self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    Ok(event::event_prune(tx, now.before(keep.events)).await?
-                        + task::task_prune(tx, now.before(keep.tasks)).await?
-                        + job::job_prune(tx, now.before(keep.jobs)).await?
-                        + identity::token_prune(tx, now).await?)
-                })
-            })
-            .await
+        let mut removed = 0;
+        removed += self.batches(move |tx| Box::pin(event::event_prune(tx, now.before(keep.events), BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(task::task_prune(tx, now.before(keep.tasks), BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(job::job_prune(tx, now.before(keep.jobs), BATCH))).await?;
+        removed +=
+            self.batches(move |tx| Box::pin(inventory::delta_prune(tx, now.before(keep.changes), BATCH))).await?;
+        let (tokens, certificates) = (now.before(keep.join_tokens), now.before(keep.certificates));
+        removed += self.batches(move |tx| Box::pin(join_token::join_token_prune(tx, tokens, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(join_token::certificate_prune(tx, certificates, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(identity::token_prune(tx, now, BATCH))).await?;
+        Ok(removed)
+    }
+
+    /// Repeats a removal, each time in a transaction of its own, until it finds less than it might remove.
+    async fn batches<F>(&self, remove: F) -> Result<u64>
+    where
+        F: for<'t> Fn(&'t mut Connection) -> BoxFuture<'t, Result<u64>> + Copy + Send + 'static,
+    {
+        let mut removed = 0;
+        loop {
+            let done = self.store.write(remove).await?;
+            removed += done;
+            if done < u64::from(BATCH) {
+                return Ok(removed);
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One input of one machine: load, decide and commit in one transaction; wake others after it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -7,16 +8,22 @@ use hostler_common::error::Class;
 use hostler_common::id::{HostId, JobId, MachineId, TaskId};
 use hostler_common::job::{JobState, JobUpdate};
 use hostler_core::introspection::Introspection;
-use hostler_core::machine::{Context, Decision, Effect, Input, Machine, TaskChange};
+use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, TaskChange};
+use hostler_core::refresh::Refresh;
+use hostler_core::run::Run;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Engine, IntrospectionDomain, Turn};
+use super::{Engine, IntrospectionDomain, RefreshDomain, RunDomain, Turn};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
 
 /// How often an input is tried again after another manager was faster.
 const TRIES: usize = 8;
+
+/// How much machines may tell each other in one transaction.
+const MESSAGES: u32 = 1024;
 
 /// What the engine must know of a kind of machine besides its decisions.
 pub trait Domain: Send + Sync + 'static {
@@ -53,10 +60,25 @@ pub struct Committed<M> {
     pub machine: M,
     /// The task by which people follow it now.
     pub task: Option<TaskId>,
+    /// Who is to be woken.
+    pub wakes: Wakes,
+}
+
+/// Who is to be woken after a commit.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes {
     /// Hosts whose links have something to say.
     pub hosts: Vec<HostId>,
     /// Whether timers moved.
     pub timers: bool,
+}
+
+impl Wakes {
+    /// These and others.
+    pub fn add(&mut self, others: Self) {
+        self.hosts.extend(others.hosts);
+        self.timers |= others.timers;
+    }
 }
 
 type CommandOf<D> = <<D as Domain>::Machine as Machine>::Command;
@@ -105,9 +127,9 @@ impl Engine {
             tries += 1;
             match done {
                 Err(Error::Moved) if tries < TRIES => {}
-                Ok(committed) => {
-                    if let Some(committed) = committed {
-                        self.woken(&committed);
+                Ok(wakes) => {
+                    if let Some(wakes) = wakes {
+                        self.wake_all(&wakes);
                     }
                     return Ok(());
                 }
@@ -117,25 +139,120 @@ impl Engine {
     }
 
     pub(super) fn woken<M>(&self, committed: &Committed<M>) {
-        for host in &committed.hosts {
+        self.wake_all(&committed.wakes);
+    }
+
+    pub(super) fn wake_all(&self, wakes: &Wakes) {
+        for host in &wakes.hosts {
             self.wake.host(*host);
         }
-        if committed.timers {
+        if wakes.timers {
             self.wake.timers();
         }
         self.wake.changed();
     }
 }
 
-/// One input in one transaction.
+/// What happens to machines of any kind.
+#[derive(Clone, Debug)]
+pub(super) enum Happening {
+    /// An agent reports of a job.
+    Job(JobUpdate),
+    /// A timer came due.
+    Timer(String),
+    /// Another machine tells it something.
+    Message(Value),
+}
+
+impl Happening {
+    fn into_input<C>(self) -> Input<C> {
+        match self {
+            Self::Job(update) => Input::Job(update),
+            Self::Timer(name) => Input::Timer(name),
+            Self::Message(body) => Input::Message(body),
+        }
+    }
+}
+
+/// Gives the machine of that kind what happened, and all machines what follows from it.
+pub(super) async fn apply_kind(
+    turn: &Turn,
+    tx: &mut Connection,
+    kind: &str,
+    subject: &str,
+    happening: Happening,
+) -> Result<Wakes> {
+    let (mut wakes, told) = step_kind(turn, tx, kind, subject, happening).await?;
+    deliver(turn, tx, told, &mut wakes).await?;
+    Ok(wakes)
+}
+
+/// Gives the machine of that kind what happened. A new kind of machine is one line here.
+async fn step_kind(
+    turn: &Turn,
+    tx: &mut Connection,
+    kind: &str,
+    subject: &str,
+    happening: Happening,
+) -> Result<(Wakes, Vec<Message>)> {
+    match kind {
+        Introspection::KIND => step_of::<IntrospectionDomain>(turn, tx, subject, happening).await,
+        Refresh::KIND => step_of::<RefreshDomain>(turn, tx, subject, happening).await,
+        Run::KIND => step_of::<RunDomain>(turn, tx, subject, happening).await,
+        other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
+    }
+}
+
+async fn step_of<D: Domain>(
+    turn: &Turn,
+    tx: &mut Connection,
+    subject: &str,
+    happening: Happening,
+) -> Result<(Wakes, Vec<Message>)> {
+    let (done, told) = step::<D>(turn, tx, subject, happening.into_input()).await?;
+    Ok((done.wakes, told))
+}
+
+/// Hands on what machines tell each other, until none has anything to say.
+async fn deliver(turn: &Turn, tx: &mut Connection, told: Vec<Message>, wakes: &mut Wakes) -> Result<()> {
+    let mut queue = VecDeque::from(told);
+    let mut number = 0;
+    while let Some(message) = queue.pop_front() {
+        number += 1;
+        if number > MESSAGES {
+            return Err(Error::Broken(format!("machines talk without end, lastly to {}", message.kind)));
+        }
+        let turn = turn.nth(number);
+        let happening = Happening::Message(message.body);
+        let (more, told) = step_kind(&turn, tx, &message.kind, &message.subject, happening).await?;
+        wakes.add(more);
+        queue.extend(told);
+    }
+    Ok(())
+}
+
+/// One input in one transaction, with all that machines tell each other because of it. What is returned of the machine is
+/// how it was before those.
 pub(super) async fn apply<D: Domain>(
     turn: &Turn,
     tx: &mut Connection,
     subject: &str,
     input: Input<CommandOf<D>>,
 ) -> Result<Committed<D::Machine>> {
+    let (mut done, told) = step::<D>(turn, tx, subject, input).await?;
+    deliver(turn, tx, told, &mut done.wakes).await?;
+    Ok(done)
+}
+
+/// One input of one machine.
+async fn step<D: Domain>(
+    turn: &Turn,
+    tx: &mut Connection,
+    subject: &str,
+    input: Input<CommandOf<D>>,
+) -> Result<(Committed<D::Machine>, Vec<Message>)> {
     let kind = D::Machine::KIND;
-    let found = machine::machine_find::<D::Machine>(tx, kind, subject).await?;
+    let found = machine::machine_take::<D::Machine>(tx, kind, subject).await?;
     let mut record = match found {
         Some(record) => record,
         None => {
@@ -145,11 +262,12 @@ pub(super) async fn apply<D: Domain>(
             Record { id, version: 1, task: None, machine: fresh }
         }
     };
-    let facts = D::facts(turn, tx, &record.machine, &input).await?;
+    let turn = turn.about(record.id, record.task);
+    let facts = D::facts(&turn, tx, &record.machine, &input).await?;
     let cx = Context { now: turn.now, actor: turn.actor.clone(), seed: turn.seed, facts };
     let decision =
         record.machine.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
-    commit::<D>(turn, tx, &mut record, decision).await
+    commit::<D>(&turn, tx, &mut record, decision).await
 }
 
 /// Writes all of a decision.
@@ -158,12 +276,18 @@ async fn commit<D: Domain>(
     tx: &mut Connection,
     record: &mut Record<D::Machine>,
     decision: Decision<D::Machine>,
-) -> Result<Committed<D::Machine>> {
+) -> Result<(Committed<D::Machine>, Vec<Message>)> {
     let Decision { next, effects, writes, steps, events } = decision;
-    let mut wakes = Wakes::default();
+    let (mut wakes, mut told, mut jobs) = (Wakes::default(), Vec::new(), Vec::new());
     for effect in effects {
-        perform(turn, tx, record.id, &mut record.task, effect, &mut wakes).await?;
+        match effect {
+            Effect::RunJob(spec) => jobs.push(spec),
+            Effect::Tell(message) => told.push(message),
+            other => perform(turn, tx, record.id, &mut record.task, other, &mut wakes).await?,
+        }
     }
+    job::job_insert_all(tx, record.id, &jobs, turn.now).await?;
+    wakes.hosts.extend(jobs.iter().map(|spec| spec.host));
     if let Some(task) = record.task {
         for step in &steps {
             task::step_insert(tx, task, step, turn.now).await?;
@@ -172,16 +296,10 @@ async fn commit<D: Domain>(
     for event in &events {
         event::event_insert(tx, turn.now, turn.actor.as_deref(), event).await?;
     }
-    D::write(turn, tx, &next, writes).await?;
+    D::write(&turn.about(record.id, record.task), tx, &next, writes).await?;
     record.machine = next.clone();
     machine::machine_update(tx, record, turn.now).await?;
-    Ok(Committed { machine: next, task: record.task, hosts: wakes.hosts, timers: wakes.timers })
-}
-
-#[derive(Default)]
-struct Wakes {
-    hosts: Vec<HostId>,
-    timers: bool,
+    Ok((Committed { machine: next, task: record.task, wakes }, told))
 }
 
 /// Writes the rows of an effect; what follows from them happens after the commit.
@@ -194,10 +312,8 @@ async fn perform(
     wakes: &mut Wakes,
 ) -> Result<()> {
     match effect {
-        Effect::RunJob(spec) => {
-            job::job_insert(tx, id, &spec, turn.now).await?;
-            wakes.hosts.push(spec.host);
-        }
+        // Taken together by the caller.
+        Effect::RunJob(_) | Effect::Tell(_) => {}
         Effect::CancelJob(job) => wakes.hosts.extend(job::job_cancel(tx, job).await?),
         Effect::SetTimer(name, due_at) => {
             machine::timer_set(tx, id, name, due_at).await?;
@@ -226,18 +342,20 @@ async fn change_task(
             Ok(())
         }
         (TaskChange::Running, Some(task)) => task::task_running(tx, task).await,
+        (TaskChange::About(object), Some(task)) => task::task_about(tx, task, &object).await,
+        (TaskChange::Progress(complete), Some(task)) => task::task_progress(tx, task, complete).await,
+        (TaskChange::Ask(question), Some(task)) => task::task_ask(tx, task, &question).await,
+        (TaskChange::Answered, Some(task)) => task::task_answered(tx, task).await,
+        (TaskChange::Result { status_code, result }, Some(task)) => {
+            task::task_result(tx, task, status_code, result.as_ref()).await
+        }
         (TaskChange::Cancelling, Some(task)) => task::task_cancelling(tx, task).await,
         (TaskChange::Close { end, output }, Some(task)) => task::task_close(tx, task, end, &output, turn.now).await,
         (_, None) => Err(Error::Broken("a machine without a task changes its task".into())),
     }
 }
 
-async fn take_update(
-    turn: &Turn,
-    tx: &mut Connection,
-    host: HostId,
-    update: &JobUpdate,
-) -> Result<Option<Committed<Introspection>>> {
+async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &JobUpdate) -> Result<Option<Wakes>> {
     let Some(known) = job::job_find(tx, update.job).await? else {
         // Its machine is gone, with its host or by retention: nobody waits for it.
         return Ok(None);
@@ -252,12 +370,7 @@ async fn take_update(
         return Err(Error::Moved);
     }
     let Some((kind, subject)) = machine::machine_subject(tx, known.machine).await? else { return Ok(None) };
-    match kind.as_str() {
-        Introspection::KIND => {
-            apply::<IntrospectionDomain>(turn, tx, &subject, Input::Job(update.clone())).await.map(Some)
-        }
-        other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
-    }
+    apply_kind(turn, tx, &kind, &subject, Happening::Job(update.clone())).await.map(Some)
 }
 
 fn rank(state: JobState) -> usize {

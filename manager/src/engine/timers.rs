@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use hostler_common::time::Timestamp;
-use hostler_core::introspection::Introspection;
-use hostler_core::machine::{Input, Machine};
 use tokio_util::sync::CancellationToken;
 
-use super::run::apply;
-use super::{Engine, IntrospectionDomain};
+use super::Engine;
+use super::run::{Happening, apply_kind};
 use crate::store::machine::{Timer, machine_subject, timer_clear, timer_next};
 use crate::store::{Error, Result};
 
@@ -85,18 +83,13 @@ impl Engine {
                         return Ok(None);
                     }
                     let Some((kind, subject)) = machine_subject(tx, fired.machine).await? else { return Ok(None) };
-                    match kind.as_str() {
-                        Introspection::KIND => {
-                            apply::<IntrospectionDomain>(&turn, tx, &subject, Input::Timer(fired.name)).await.map(Some)
-                        }
-                        other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
-                    }
+                    apply_kind(&turn, tx, &kind, &subject, Happening::Timer(fired.name)).await.map(Some)
                 })
             })
             .await;
         match done {
-            Ok(Some(committed)) => {
-                self.woken(&committed);
+            Ok(Some(wakes)) => {
+                self.wake_all(&wakes);
                 Ok(())
             }
             // Another manager was faster, or the row moved: the next look at the rows tells.

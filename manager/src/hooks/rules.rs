@@ -45,8 +45,9 @@ pub(super) fn defaults(point: HookPoint) -> Details {
 
 /// Writes what was said over `details`.
 pub(super) fn apply(details: &mut Details, patch: &Patch) {
-    let Patch { on_failure, timeout_s, run_as, env, secrets, max_parallel, stdin_json, external, leave_children, .. } =
-        patch.clone();
+    let Patch {
+        on_failure, timeout_s, run_as, env, secrets, max_parallel, stdin_json, external, leave_children, ..
+    } = patch.clone();
     details.on_failure = on_failure.unwrap_or(details.on_failure);
     details.timeout_s = timeout_s.unwrap_or(details.timeout_s);
     details.stdin_json = stdin_json.unwrap_or(details.stdin_json);

@@ -74,8 +74,7 @@ impl Hooks {
     /// Class `NotFound` if there is none; [`Error::Broken`] if the key file is another one than it was sealed with.
     pub async fn secret_reveal(&self, name: &str) -> Result<SecretString> {
         let sealed = secret_sealed(&mut *self.engine.store.read().await?, name).await?;
-        let sealed =
-            sealed.ok_or_else(|| Error::Refused(Class::NotFound, format!("there is no secret {name}")))?;
+        let sealed = sealed.ok_or_else(|| Error::Refused(Class::NotFound, format!("there is no secret {name}")))?;
         self.vault.unseal(name, &sealed).map_err(|error| Error::Broken(format!("secret {name}: {error}")))
     }
 }

@@ -65,7 +65,8 @@ impl Identity {
         let id = self
             .commit(by, move |tx, turn| {
                 Box::pin(async move {
-                    let token = ApiToken { id: 0, name, roles, for_hooks, expires_at, created_at: turn.now, created_by };
+                    let token =
+                        ApiToken { id: 0, name, roles, for_hooks, expires_at, created_at: turn.now, created_by };
                     let id = api_token_insert(tx, &token, &hash).await?;
                     let data = json!({"name": token.name, "roles": token.roles, "for_hooks": for_hooks});
                     Ok((id, vec![audit::event("api_token.created", &id, data)]))

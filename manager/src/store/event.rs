@@ -69,11 +69,12 @@ pub async fn event_list(connection: &mut Connection, after: EventNumber, limit: 
         .collect()
 }
 
-/// Removes events from before `until`; returns how many.
+/// Removes at most `limit` events from before `until`, the oldest first; returns how many.
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn event_prune(connection: &mut Connection, until: Timestamp) -> Result<u64> {
-    let done = sqlx::query("delete from event where at < $1").bind(until.as_micros()).execute(connection).await?;
+pub async fn event_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from event where number in (select number from event where at < $1 order by at limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

@@ -4,10 +4,13 @@ use hostler_common::error::Class;
 use hostler_common::id::HostId;
 use hostler_common::time::Timestamp;
 use hostler_core::introspection::node::Node;
+use hostler_core::introspection::summary::Identity;
+use hostler_core::machine::WHEN_ONLINE;
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::dialect::storable;
 use super::tx::{Connection, Error, Result, next_number};
 
 /// Whether a host's agent is there.
@@ -66,8 +69,8 @@ pub struct Host {
     pub node: Node,
     /// The figures that lists show, from the last inventory.
     pub summary: Option<Value>,
-    /// The system UUID that inventories of it have.
-    pub system_uuid: Option<String>,
+    /// What inventories of it say of the machine.
+    pub identity: Identity,
     /// Whether its agent is there.
     pub agent_state: AgentState,
     /// The version that its agent last said.
@@ -107,7 +110,7 @@ fn host_from(row: &AnyRow) -> Result<Host> {
             Some(text) => Some(serde_json::from_str(&text)?),
             None => None,
         },
-        system_uuid: row.try_get("system_uuid")?,
+        identity: Identity { system_uuid: row.try_get("system_uuid")?, serial: row.try_get("system_serial")? },
         agent_state: AgentState::from_name(&agent_state)
             .ok_or_else(|| Error::Broken(format!("unknown agent state {agent_state}")))?,
         agent_version: row.try_get("agent_version")?,
@@ -278,7 +281,7 @@ pub struct Greeting {
     pub address: String,
 }
 
-/// Records that the host's agent connected.
+/// Records that the host's agent connected; what waited for that comes due.
 ///
 /// # Errors
 /// See [`Error`].
@@ -292,9 +295,9 @@ pub async fn host_online(connection: &mut Connection, id: HostId, hello: &Greeti
     .bind(&hello.boot_id)
     .bind(&hello.address)
     .bind(at.as_micros())
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    super::machine::timer_hurry(connection, &id.to_string(), WHEN_ONLINE, at).await
 }
 
 /// Records that the host's agent is gone, if it is the connection of `connected_at` that ended: a newer one stays online.
@@ -373,20 +376,45 @@ pub async fn host_set_node(connection: &mut Connection, id: HostId, node: &Node)
     Ok(())
 }
 
-/// Writes what the last inventory says of the host: the figures for lists, and its system UUID where it has one.
+/// What the last inventory says of a host.
+#[derive(Clone, Debug)]
+pub struct Portrait {
+    /// The figures for lists.
+    pub summary: Value,
+    /// Which machine it is; what is not known stays as it was.
+    pub identity: Identity,
+    /// Manufacturer and product; not known stays as it was.
+    pub model: Option<String>,
+}
+
+/// Writes what the last inventory says of the host.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn host_set_summary(
-    connection: &mut Connection,
-    id: HostId,
-    summary: &Value,
-    system_uuid: Option<&str>,
-) -> Result<()> {
-    sqlx::query("update host set summary = $2, system_uuid = coalesce($3, system_uuid) where id = $1")
+pub async fn host_set_portrait(connection: &mut Connection, id: HostId, portrait: &Portrait) -> Result<()> {
+    sqlx::query(
+        "update host set summary = $2, system_uuid = coalesce($3, system_uuid), \
+         system_serial = coalesce($4, system_serial), model = coalesce($5, model) where id = $1",
+    )
+    .bind(id.to_string())
+    .bind(portrait.summary.to_string())
+    .bind(portrait.identity.system_uuid.clone())
+    .bind(portrait.identity.serial.as_deref().map(storable))
+    .bind(portrait.model.as_deref().map(storable))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes which machine the host is; what is not known of it is forgotten.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn host_set_identity(connection: &mut Connection, id: HostId, identity: &Identity) -> Result<()> {
+    sqlx::query("update host set system_uuid = $2, system_serial = $3 where id = $1")
         .bind(id.to_string())
-        .bind(summary.to_string())
-        .bind(system_uuid)
+        .bind(identity.system_uuid.clone())
+        .bind(identity.serial.as_deref().map(storable))
         .execute(connection)
         .await?;
     Ok(())

@@ -50,6 +50,62 @@ pub async fn job_insert(connection: &mut Connection, machine: MachineId, spec: &
     Ok(())
 }
 
+/// How many rows one statement inserts.
+const CHUNK: usize = 100;
+
+/// New jobs of one machine, all `queued`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_insert_all(
+    connection: &mut Connection,
+    machine: MachineId,
+    specs: &[JobSpec],
+    at: Timestamp,
+) -> Result<()> {
+    for chunk in specs.chunks(CHUNK) {
+        let rows: Vec<String> = (0..chunk.len())
+            .map(|n| 4 * n + 3)
+            .map(|n| format!("(${n}, ${}, $1, ${}, ${}, 'queued', 0, $2)", n + 1, n + 2, n + 3))
+            .collect();
+        let text = format!(
+            "insert into job (id, host_id, machine_id, kind, spec, state, cancel, created_at) values {}",
+            rows.join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(machine.to_string()).bind(at.as_micros());
+        for spec in chunk {
+            query = query
+                .bind(spec.id.to_string())
+                .bind(spec.host.to_string())
+                .bind(spec.work.kind())
+                .bind(serde_json::to_string(spec)?);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// A job that an agent gave itself, running.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_adopt(connection: &mut Connection, machine: MachineId, spec: &JobSpec, at: Timestamp) -> Result<()> {
+    job_insert(connection, machine, spec, at).await?;
+    sqlx::query("update job set state = 'running' where id = $1").bind(spec.id.to_string()).execute(connection).await?;
+    Ok(())
+}
+
+/// How many scripts are on their way or running.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_scripts(connection: &mut Connection) -> Result<u32> {
+    let (count,): (i64,) = sqlx::query_as("select count(*) from job where kind = 'script' and finished_at is null")
+        .fetch_one(connection)
+        .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// The job of that id.
 ///
 /// # Errors
@@ -136,12 +192,57 @@ pub async fn job_cancel(connection: &mut Connection, id: JobId) -> Result<Option
     row.map(|(host,)| super::host::parse_host(&host)).transpose()
 }
 
-/// Removes finished jobs from before `until`; returns how many.
+/// Removes the record of a job that has its outcome.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn job_prune(connection: &mut Connection, until: Timestamp) -> Result<u64> {
-    let done =
-        sqlx::query("delete from job where finished_at < $1").bind(until.as_micros()).execute(connection).await?;
+pub async fn job_forget(connection: &mut Connection, id: JobId) -> Result<()> {
+    sqlx::query("delete from job where id = $1 and finished_at is not null")
+        .bind(id.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Marks the open jobs that the machine of that kind has on a host as ones to be ended; returns whether there are any.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_yield(connection: &mut Connection, host: HostId, kind: &str) -> Result<bool> {
+    let done = sqlx::query(
+        "update job set cancel = 1 where host_id = $1 and finished_at is null and cancel = 0 \
+         and machine_id in (select id from machine where kind = $2 and subject = $1)",
+    )
+    .bind(host.to_string())
+    .bind(kind)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// How many probes run on hosts that are connected, and how many hosts count as the fleet. Until its transaction ends, no
+/// other one gets an answer, so that two never take the same last place.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_probes(connection: &mut Connection) -> Result<(u64, u64)> {
+    super::tx::next_number(connection, "probe").await?;
+    let (running, hosts): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from job join host on host.id = job.host_id where job.finished_at is null \
+         and job.kind = 'introspect' and host.agent_state = 'online'), \
+         (select count(*) from host where agent_state <> 'revoked')",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((u64::try_from(running).unwrap_or(0), u64::try_from(hosts).unwrap_or(0)))
+}
+
+/// Removes at most `limit` finished jobs from before `until`, the oldest first; returns how many.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from job where id in (select id from job where finished_at < $1 order by finished_at limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

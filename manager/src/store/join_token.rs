@@ -200,3 +200,26 @@ pub async fn certificate_revoke_all(
         .await?;
     Ok(())
 }
+
+/// Removes at most `limit` tokens that expired or were revoked before `until`; returns how many.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn join_token_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from join_token where id in \
+                (select id from join_token where expires_at < $1 or revoked_at < $1 limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes at most `limit` certificates that expired or were revoked before `until`; returns how many. One that is not
+/// known is refused like one that was revoked.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn certificate_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from certificate where serial in \
+                (select serial from certificate where expires_at < $1 or revoked_at < $1 limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}

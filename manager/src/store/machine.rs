@@ -40,6 +40,27 @@ pub async fn machine_find<M: DeserializeOwned>(
     row.map(record_from).transpose()
 }
 
+/// The machine of that kind that is about `subject`, and nobody else's until the transaction ends: many agents may report to
+/// several managers about one machine at once, and each of them is to get its turn.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn machine_take<M: DeserializeOwned>(
+    connection: &mut Connection,
+    kind: &str,
+    subject: &str,
+) -> Result<Option<Record<M>>> {
+    let row: Option<Row> = sqlx::query_as(
+        "update machine set updated_at = updated_at where kind = $1 and subject = $2 \
+         returning id, version, task, document",
+    )
+    .bind(kind)
+    .bind(subject)
+    .fetch_optional(connection)
+    .await?;
+    row.map(record_from).transpose()
+}
+
 /// The kind and the subject of a machine.
 ///
 /// # Errors
@@ -175,4 +196,36 @@ pub async fn timer_next(connection: &mut Connection, limit: u32) -> Result<Vec<T
             Ok(Timer { machine, name, due_at: Timestamp::from_micros(due_at) })
         })
         .collect()
+}
+
+/// Brings a timer of all machines of a subject forward to `at`, where it would come due later.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn timer_hurry(connection: &mut Connection, subject: &str, name: &str, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "update timer set due_at = $3 where name = $2 and due_at > $3 \
+         and machine_id in (select id from machine where subject = $1)",
+    )
+    .bind(subject)
+    .bind(name)
+    .bind(at.as_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Hosts that have no machine of that kind.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn machine_missing(connection: &mut Connection, kind: &str, limit: u32) -> Result<Vec<String>> {
+    let rows: Vec<(String,)> = sqlx::query_as(
+        "select id from host where not exists (select 1 from machine where kind = $1 and subject = host.id) limit $2",
+    )
+    .bind(kind)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }

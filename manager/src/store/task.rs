@@ -1,14 +1,19 @@
 //! Tasks: what people asked for and can watch (design §1), and the steps of their history.
 
+mod page;
+
 use hostler_common::id::{HostId, MachineId, TaskId};
 use hostler_common::time::Timestamp;
-use hostler_core::machine::{Step, TaskEnd};
+use hostler_core::machine::{Question, Step, TaskEnd};
+use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::dialect::storable;
 use super::host::parse_host;
 use super::tx::{Connection, Error, Result, next_number};
+
+pub use page::{Bound, Comparison, TaskColumn, TaskCondition, TaskQuery, task_active, task_page};
 
 /// Where a task stands; the names are those of the croit dialect (spec/hooks.md §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,14 @@ pub struct Task {
     pub cancelled: bool,
     /// What people should read.
     pub output: String,
+    /// 0, or what went wrong (spec/hooks.md §9).
+    pub status_code: i32,
+    /// The particulars of the end.
+    pub result: Option<Value>,
+    /// What it is about, for people.
+    pub object: Option<String>,
+    /// What it asks now.
+    pub question: Option<Question>,
 }
 
 fn task_from(row: &AnyRow) -> Result<Task> {
@@ -104,7 +117,16 @@ fn task_from(row: &AnyRow) -> Result<Task> {
         total: row.try_get("progress_total")?,
         cancelled: row.try_get::<i64, _>("cancelled")? != 0,
         output: row.try_get("output")?,
+        status_code: i32::try_from(row.try_get::<i64, _>("status_code")?).unwrap_or(i32::MAX),
+        result: document(row, "result")?,
+        object: row.try_get("object")?,
+        question: document(row, "question")?,
     })
+}
+
+fn document<T: serde::de::DeserializeOwned>(row: &AnyRow, name: &str) -> Result<Option<T>> {
+    let text: Option<String> = row.try_get(name)?;
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
 }
 
 /// What a new task is.
@@ -159,6 +181,76 @@ pub async fn task_running(connection: &mut Connection, id: TaskId) -> Result<()>
     Ok(())
 }
 
+/// Records how many parts of a task are done.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn task_progress(connection: &mut Connection, id: TaskId, complete: u32) -> Result<()> {
+    sqlx::query("update task set progress_complete = $2 where id = $1 and finished_at is null")
+        .bind(id.0)
+        .bind(i64::from(complete))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Records what a task is about.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn task_about(connection: &mut Connection, id: TaskId, object: &str) -> Result<()> {
+    sqlx::query("update task set object = $2 where id = $1")
+        .bind(id.0)
+        .bind(storable(object))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A task asks something, and waits.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn task_ask(connection: &mut Connection, id: TaskId, question: &Question) -> Result<()> {
+    sqlx::query("update task set question = $2, state = 'WAITING' where id = $1 and finished_at is null")
+        .bind(id.0)
+        .bind(serde_json::to_string(question)?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The question of a task is answered, and it goes on.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn task_answered(connection: &mut Connection, id: TaskId) -> Result<()> {
+    sqlx::query("update task set question = null, state = 'RUNNING' where id = $1 and finished_at is null")
+        .bind(id.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Records what came of a task that is about to end.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn task_result(
+    connection: &mut Connection,
+    id: TaskId,
+    status_code: i32,
+    result: Option<&Value>,
+) -> Result<()> {
+    sqlx::query("update task set status_code = $2, result = $3 where id = $1 and finished_at is null")
+        .bind(id.0)
+        .bind(i64::from(status_code))
+        .bind(result.map(|result| storable(&result.to_string())))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Records that a cancel was accepted.
 ///
 /// # Errors
@@ -185,7 +277,7 @@ pub async fn task_close(
         TaskEnd::Cancelled => (TaskState::Canceled, false),
     };
     sqlx::query(
-        "update task set state = $2, finished_at = $3, output = $4, cancelled = case when $2 = 'CANCELED' then 1 else \
+        "update task set state = $2, finished_at = $3, output = $4, question = null, cancelled = case when $2 = 'CANCELED' then 1 else \
          cancelled end, progress_complete = case when $5 = 1 then progress_total else progress_complete end \
          where id = $1 and finished_at is null",
     )
@@ -298,16 +390,40 @@ pub async fn step_list(connection: &mut Connection, task: TaskId) -> Result<Vec<
         .collect()
 }
 
-/// Removes tasks that ended before `until`, with their histories; returns how many.
+/// Removes at most `limit` tasks that ended before `until`, with their histories; returns how many.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn task_prune(connection: &mut Connection, until: Timestamp) -> Result<u64> {
-    sqlx::query("delete from step where task in (select id from task where finished_at < $1)")
-        .bind(until.as_micros())
-        .execute(&mut *connection)
-        .await?;
-    let done =
-        sqlx::query("delete from task where finished_at < $1").bind(until.as_micros()).execute(connection).await?;
+pub async fn task_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    sqlx::query(
+        "delete from step where task in (select id from task where finished_at < $1 order by finished_at, id limit $2)",
+    )
+    .bind(until.as_micros())
+    .bind(i64::from(limit))
+    .execute(&mut *connection)
+    .await?;
+    for table in ["target", "run"] {
+        let text = format!(
+            "delete from {table} where task in \
+             (select id from task where finished_at < $1 order by finished_at, id limit $2)"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(until.as_micros())
+            .bind(i64::from(limit))
+            .execute(&mut *connection)
+            .await?;
+    }
+    // Machines that are about one task only end with it; those of a host stay.
+    sqlx::query(
+        "delete from machine where kind in ('run', 'operation', 'chain') and task in \
+         (select id from task where finished_at < $1 order by finished_at, id limit $2)",
+    )
+    .bind(until.as_micros())
+    .bind(i64::from(limit))
+    .execute(&mut *connection)
+    .await?;
+    let text =
+        "delete from task where id in (select id from task where finished_at < $1 order by finished_at, id limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

@@ -6,6 +6,7 @@ mod concurrent;
 mod input;
 mod report;
 mod retention;
+mod scripts;
 mod wake;
 
 use std::sync::Arc;

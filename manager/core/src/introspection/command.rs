@@ -9,6 +9,7 @@ use super::node::Node;
 use super::process;
 use super::rules::Rule;
 use super::state::State;
+use super::summary::Identity;
 
 /// What can be asked.
 #[derive(Clone, Debug)]
@@ -34,6 +35,22 @@ pub enum Command {
     },
     /// A host joined for the first time (§6.1, discovery).
     Enrol,
+    /// A refresh read the host, and the installation wants to see that as a run (§6.1, `publish_refresh_as_introspection`).
+    Publish {
+        /// The whole document.
+        data: Value,
+    },
+    /// The data that are held back are of this host: it is another machine now (§6.1).
+    AcceptIdentity,
+}
+
+/// Data that are held back, as they are of another machine than the host was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Held {
+    /// What the data say of the machine.
+    pub found: Identity,
+    /// The data; loaded only for inputs that need them.
+    pub document: Option<Value>,
 }
 
 /// What a decision may know.
@@ -43,8 +60,13 @@ pub struct Facts {
     pub node: Node,
     /// Whether the host's agent was revoked: such a host is out of service.
     pub revoked: bool,
-    /// The system UUID that earlier inventories of this host had.
-    pub system_uuid: Option<String>,
+    /// What earlier inventories of this host say of the machine.
+    pub known: Identity,
+    /// Data that are held back.
+    pub held: Option<Held>,
+    /// The newest unprocessed document of the inventory, into which a run over some sections puts them; loaded only for
+    /// inputs that need it.
+    pub base: Option<Value>,
     /// The stored unprocessed document; loaded only for inputs that need it.
     pub stored: Option<Value>,
     /// All rules in their order; loaded only for inputs that need them.
@@ -106,6 +128,19 @@ impl Settings {
 /// Rows that a decision writes besides the record itself.
 #[derive(Clone, Debug)]
 pub enum Write {
+    /// A run begins: whatever else is about to read the host gives way.
+    Begun,
+    /// The document is kept aside until somebody says whether it is of this host.
+    Hold {
+        /// The document, whole.
+        document: Value,
+        /// What the host was known as.
+        known: Identity,
+        /// What the document says.
+        found: Identity,
+    },
+    /// The host is this machine from now on; nothing is held back any more.
+    Accepted(Identity),
     /// The document as it came.
     Unprocessed(Value),
     /// The document after the hooks.

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::command::{Command, Facts, Write};
-use super::document::{self, python};
+use super::diff::Severity;
 use super::process::{self, Mode};
 use super::state::{Event as Move, State};
-use super::summary;
+use super::summary::Identity;
+use super::{document, merge, report};
 use crate::machine::{Context, Decision, Effect, Event, Input, Machine, Refusal, Step, TaskChange, TaskEnd};
 
 /// Timer: order the probe.
@@ -128,7 +129,7 @@ impl Introspection {
             fresh: state != State::Reapplying,
             ..self.clone()
         };
-        let mut decision = Decision::to(next);
+        let mut decision = Decision::to(next).write(Write::Begun);
         if let Some(job) = self.job {
             decision = decision.effect(Effect::CancelJob(job));
         }
@@ -201,38 +202,70 @@ impl Introspection {
     }
 
     fn received(&self, outcome: &Outcome, cx: &Context<Facts>) -> Decision<Self> {
-        if !outcome.stdout.complete() || !outcome.stdout.tail.is_empty() {
-            let total = outcome.stdout.total;
-            return self.fail(format!("Probe failed: its document of {total} bytes is over the limit"), cx);
-        }
-        match serde_json::from_slice::<Value>(&outcome.stdout.head) {
-            Ok(data @ Value::Object(_)) => self.take_data(data, cx),
-            Ok(other) => {
-                self.fail(format!("Invalid data: expected a JSON object, got {}", python::type_name(&other)), cx)
-            }
-            Err(error) => self.fail(format!("Probe failed: its document cannot be read: {error}"), cx),
+        match report::document(outcome) {
+            Ok(data) => self.take_data(data, cx),
+            Err(error) => self.fail(error, cx),
         }
     }
 
-    /// Stores fresh data and goes on to process them, unless they are of another machine (spec §6.1).
+    /// Takes fresh data, unless they are of another machine: those are held back until somebody says that the host is
+    /// that machine now (spec §6.1).
     fn take_data(&self, data: Value, cx: &Context<Facts>) -> Decision<Self> {
-        if let (Some(known), Some(found)) = (cx.facts.system_uuid.as_deref(), summary::system_uuid(&data))
-            && known != found
-        {
-            let text = format!("Identity changed: system UUID is {found}, was {known}; the data are not used");
-            let event = self.event("host.identity_changed", json!({ "known": known, "found": found }));
-            return self.fail(text, cx).event(event);
+        let found = Identity::of(&data);
+        let Some(contradiction) = cx.facts.known.contradicted_by(&found) else { return self.use_data(data, cx) };
+        let text = format!("Identity changed: {contradiction}; the data are held back until this is accepted");
+        let event = identity_changed(self.host, &cx.facts.known, &found);
+        let failed = self.fail(text, cx);
+        if !merge::is_whole(&data) {
+            // Some sections of another machine say too little to be kept; a refresh reads the rest.
+            return failed.event(event);
         }
+        let hold = Write::Hold { document: document::unprocessed(data), known: cx.facts.known.clone(), found };
+        failed.event(event).write(hold)
+    }
+
+    /// Stores data and goes on to process them.
+    fn use_data(&self, data: Value, cx: &Context<Facts>) -> Decision<Self> {
         let Some(mut next) = self.moved(Move::Process) else {
             return Decision::to(self.clone());
         };
         next.job = None;
         next.fresh = true;
+        let data = if self.sections.is_empty() { data } else { merge::merge(cx.facts.base.as_ref(), data).document };
         Decision::to(next)
             .write(Write::Unprocessed(document::unprocessed(data)))
             .step(Step::done("data received", self.host, ""))
             .effect(Effect::SetTimer(PROCESS, cx.now))
             .with_deadline(cx)
+    }
+
+    /// Data that a refresh read become a run of their own.
+    fn publish(&self, data: Value, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
+        self.require_idle()?;
+        let begun = self.new_run(State::Waiting, Vec::new(), "Refresh", cx);
+        let taken = begun.next.take_data(data, cx);
+        Ok(begun.followed_by(taken))
+    }
+
+    /// The data that were held back become a run of their own, and the host is the machine that they are of.
+    fn accept_identity(&self, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
+        let held = cx.facts.held.clone();
+        let Some((found, data)) = held.and_then(|held| Some((held.found, held.document?))) else {
+            let text = format!("no data of {} are held back", cx.facts.node.name);
+            return Err(Refusal::new(Class::NotFound, text));
+        };
+        self.require_idle()?;
+        let accepted = json!({ "known": &cx.facts.known, "found": &found });
+        let begun = self.new_run(State::Waiting, Vec::new(), "Introspection of the new machine", cx);
+        let taken = begun.next.use_data(data, cx).write(Write::Accepted(found));
+        Ok(begun.followed_by(taken.event(self.event("host.identity_accepted", accepted))))
+    }
+
+    fn require_idle(&self) -> Result<(), Refusal> {
+        if self.state.is_terminal() {
+            return Ok(());
+        }
+        Err(Refusal::new(Class::Conflict, format!("a run of the host is {}; wait for its end", self.state)))
     }
 
     fn callback(&self, data: Value, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
@@ -416,10 +449,20 @@ impl Machine for Introspection {
             Input::Command(Command::Reapply { data }) => self.reapply(data, cx),
             Input::Command(Command::Callback { data }) => self.callback(data, cx),
             Input::Command(Command::Enrol) => Ok(self.enrol(cx)),
+            Input::Command(Command::Publish { data }) => self.publish(data, cx),
+            Input::Command(Command::AcceptIdentity) => self.accept_identity(cx),
             Input::Job(update) => Ok(self.job_update(update, cx)),
             Input::Timer(name) => Ok(self.timer(&name, cx)),
+            Input::Message(_) => Ok(Decision::to(self.clone())),
         }
     }
+}
+
+/// The event that a host shows itself as another machine than it was known as.
+#[must_use]
+pub fn identity_changed(host: HostId, known: &Identity, found: &Identity) -> Event {
+    let data = json!({ "known": known, "found": found, "severity": Severity::Alarm.name() });
+    Event { kind: "host.identity_changed", subject: host.to_string(), data }
 }
 
 /// The checks of a start that do not depend on the record (spec §1.7.1, §6.3).

@@ -66,10 +66,48 @@ pub enum Class {
 pub enum Severity {
     /// For the record.
     Info,
-    /// A hardware alarm: somebody should look.
+    /// Somebody should look.
     Warning,
-    /// A hardware alarm: something is missing, or it is another machine.
-    Critical,
+    /// Something is missing, or it is another machine.
+    Alarm,
+}
+
+impl Op {
+    /// The stable name, as stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+impl Class {
+    /// The stable name, as stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hardware => "hardware",
+            Self::Firmware => "firmware",
+            Self::Software => "software",
+            Self::Network => "network",
+            Self::Health => "health",
+        }
+    }
+}
+
+impl Severity {
+    /// The stable name, as stored and shown, in events too.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Alarm => "alarm",
+        }
+    }
 }
 
 /// The differences, in the order of the paths of the canonical form. Documents that [`document::check`] refuses have

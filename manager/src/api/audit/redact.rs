@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(body(br#"{"value":"x"}"#, false, "/api/secrets/db"), r#"{"value":"***"}"#);
         assert_eq!(body(br#"{"value":"x"}"#, false, "/api/hosts"), r#"{"value":"x"}"#);
         assert_eq!(body(br#""{\"password\":\"x\"}""#, false, "/"), r#"{"password":"***"}"#);
-        assert_eq!(body(b"grant_type=password&username=u&password=x%26", true, "/"), "grant_type=password&username=u&password=***");
+        assert_eq!(
+            body(b"grant_type=password&username=u&password=x%26", true, "/"),
+            "grant_type=password&username=u&password=***"
+        );
         assert_eq!(query("id=1&token=abc", 100), "id=1&token=***");
     }
 

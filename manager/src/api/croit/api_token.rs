@@ -77,11 +77,7 @@ pub(super) async fn list(State(croit): State<Croit>, paging: Paging) -> Result<R
 }
 
 /// `POST /api-tokens`: the answer is the token itself, a JSON string.
-pub(super) async fn create(
-    State(croit): State<Croit>,
-    asker: Asker,
-    Json(body): Json<TokenBody>,
-) -> Result<Response> {
+pub(super) async fn create(State(croit): State<Croit>, asker: Asker, Json(body): Json<TokenBody>) -> Result<Response> {
     let name = body.name.ok_or_else(|| Error::field("name", "is required"))?;
     let roles = checked(body.roles)?;
     let moment = |text: String| {

@@ -37,8 +37,9 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         serde_json::from_slice(bytes).map_err(|error| refuse(format!("the body is not JSON: {error}")))?;
     // croit's own client wraps documents that somebody typed into a JSON text (spec/hooks.md §12).
     let document = match document {
-        Value::String(text) => serde_json::from_str(&text)
-            .map_err(|_| refuse("the body must be an object, is a text".into()))?,
+        Value::String(text) => {
+            serde_json::from_str(&text).map_err(|_| refuse("the body must be an object, is a text".into()))?
+        }
         other => other,
     };
     if !document.is_object() {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
-use super::routes::{Answer, ROUTES, Route};
 use super::Croit;
+use super::routes::{Answer, ROUTES, Route};
 use hostler_core::policy::{Action, Caller, Role, allowed};
 
 /// `GET /swagger.json` and `GET /openapi.json`
@@ -73,7 +73,8 @@ fn operation(route: &Route) -> Value {
     }
     if !route.body.is_empty() {
         let media = if route.body == "LoginForm" { "application/x-www-form-urlencoded" } else { "application/json" };
-        operation["requestBody"] = json!({ "required": true, "content": { media: { "schema": reference(route.body) } } });
+        operation["requestBody"] =
+            json!({ "required": true, "content": { media: { "schema": reference(route.body) } } });
     }
     operation
 }
@@ -185,7 +186,8 @@ mod tests {
         assert_eq!(document["paths"]["/tasks"]["get"]["parameters"][0]["required"], true);
         assert_eq!(document["paths"]["/events/hooks"]["get"]["parameters"][0]["required"], false);
         assert_eq!(document["paths"]["/events/hooks"]["get"]["x-required-permissions"], json!(["VIEWER"]));
-        let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+        let tags: Vec<_> =
+            document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
         for tag in ["hooks", "tasks", "servers", "maintenance", "authentication"] {
             assert!(tags.contains(&tag), "{tag}");
         }

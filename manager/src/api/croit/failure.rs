@@ -17,8 +17,9 @@ pub(super) fn script_failure(failure: hooks::Failure) -> Error {
 /// Why an identity question has no answer.
 pub(super) fn identity_failure(failure: identity::Error) -> Error {
     match failure {
-        identity::Error::Unauthenticated(text) => Error::new(StatusCode::UNAUTHORIZED, text)
-            .with_challenge(http::HeaderValue::from_static("Bearer")),
+        identity::Error::Unauthenticated(text) => {
+            Error::new(StatusCode::UNAUTHORIZED, text).with_challenge(http::HeaderValue::from_static("Bearer"))
+        }
         identity::Error::Refused(class, text) => crate::store::Error::Refused(class, text).into(),
         identity::Error::Store(error) => error.into(),
     }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use hostler_core::policy::{self, Action, Caller, Role};
+use hostler_core::policy::{self, Action, Caller};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::Croit;
 use super::limit::Refused;
@@ -38,12 +38,6 @@ impl Asker {
     pub fn by(&self) -> By {
         By { name: self.caller.name.clone(), from: self.address }
     }
-
-    /// Whether they are an administrator.
-    #[must_use]
-    pub fn administers(&self) -> bool {
-        self.caller.has(Role::Admin)
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asker {
@@ -71,7 +65,7 @@ pub(super) async fn guard(
             Err(refused) => too_many(refused),
         };
     };
-    let who = match prove(&croit, &request, &peer).await {
+    let who = match prove(&croit, request.headers(), &peer).await {
         Ok(who) => who,
         Err(error) => return error.into_response(),
     };
@@ -96,8 +90,8 @@ fn too_many(Refused { wait_s }: Refused) -> Response {
     response
 }
 
-async fn prove(croit: &Croit, request: &Request, peer: &Peer) -> Result<Who> {
-    let proved = auth::identify(&croit.api, request.headers(), peer).await;
+async fn prove(croit: &Croit, headers: &HeaderMap, peer: &Peer) -> Result<Who> {
+    let proved = auth::identify(&croit.api, headers, peer).await;
     proved.map_err(|error| match &error {
         AuthError::Missing | AuthError::Invalid => {
             let text = format!("{error}: send a valid token as Authorization: Bearer");

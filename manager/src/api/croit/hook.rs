@@ -35,8 +35,7 @@ const COLUMNS: Columns = &[
 ];
 
 /// Points that clients of the older interface do not know (spec/hooks.md §1.1).
-const NEWER: [HookPoint; 3] =
-    [HookPoint::OnHealthImprove, HookPoint::OnCroitStartup, HookPoint::OnCroitAsyncStartup];
+const NEWER: [HookPoint; 3] = [HookPoint::OnHealthImprove, HookPoint::OnCroitStartup, HookPoint::OnCroitAsyncStartup];
 
 /// Numbers and names of hosts.
 pub(super) struct Servers(HashMap<HostId, (i64, String)>);
@@ -116,7 +115,9 @@ pub(super) enum Stdin {
 }
 
 /// A field that may be there as null, which says something else than its absence.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> std::result::Result<Option<Option<T>>, D::Error> {
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> std::result::Result<Option<Option<T>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
 
@@ -249,11 +250,7 @@ pub(super) async fn list(State(croit): State<Croit>, paging: Paging) -> Result<R
 }
 
 /// `POST /events/hooks`
-pub(super) async fn create(
-    State(croit): State<Croit>,
-    asker: Asker,
-    Json(body): Json<HookBody>,
-) -> Result<Response> {
+pub(super) async fn create(State(croit): State<Croit>, asker: Asker, Json(body): Json<HookBody>) -> Result<Response> {
     let change = HookChange { script: body.script_id, ..body.rest.change()? };
     let id = croit.hooks().hook_create(asker.name(), change).await?;
     let mut response = empty(StatusCode::CREATED);

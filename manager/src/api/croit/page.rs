@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::api::native::error::{Error, Result};
 
-pub(super) use condition::{Condition, Operand, Operator};
+pub(super) use condition::{Condition, Operand, Operator, Scalar};
 pub(super) use read::{Kind, Plan, Sort};
 
 /// A column of a list: what conditions and orders can name.

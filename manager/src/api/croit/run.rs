@@ -102,11 +102,7 @@ async fn chosen(croit: &Croit, body: &RunBody) -> Result<Vec<HostId>> {
 }
 
 /// `POST /events/scripts/execute`
-pub(super) async fn execute(
-    State(croit): State<Croit>,
-    asker: Asker,
-    Json(body): Json<RunBody>,
-) -> Result<Response> {
+pub(super) async fn execute(State(croit): State<Croit>, asker: Asker, Json(body): Json<RunBody>) -> Result<Response> {
     let args = body.args.clone().ok_or_else(|| Error::field("args", "is required"))?;
     check_args(&args).map_err(fault)?;
     if body.servers.is_none() && body.labels.is_none() && body.roles.is_none() {
@@ -120,7 +116,9 @@ pub(super) async fn execute(
         return Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, format!("stdin has more than {STDIN_MAX} bytes")));
     }
     let (script, origin) = match (body.script_id, body.script) {
-        (Some(id), None) => (croit.hooks().script_revision(id, body.revision).await.map_err(of_body)?.0.script, Origin::Execute),
+        (Some(id), None) => {
+            (croit.hooks().script_revision(id, body.revision).await.map_err(of_body)?.0.script, Origin::Execute)
+        }
         (None, Some(contents)) => {
             (croit.hooks().script_verbatim(asker.name(), contents).await.map_err(script_failure)?, Origin::Verbatim)
         }
@@ -150,9 +148,7 @@ pub(super) async fn execute(
 /// What a body names and is not there is a wrong body, not a wrong path.
 fn of_body(error: crate::store::Error) -> Error {
     match error {
-        crate::store::Error::Refused(hostler_common::error::Class::NotFound, text) => {
-            Error::field("scriptId", text)
-        }
+        crate::store::Error::Refused(hostler_common::error::Class::NotFound, text) => Error::field("scriptId", text),
         other => other.into(),
     }
 }
@@ -210,11 +206,7 @@ pub(super) async fn test(
 }
 
 /// Where a hook is tried: on the hosts that are named, else where it is bound to.
-async fn places(
-    croit: &Croit,
-    hook: &hostler_core::hook::Hook,
-    named: Option<&[i64]>,
-) -> Result<Vec<HostId>> {
+async fn places(croit: &Croit, hook: &hostler_core::hook::Hook, named: Option<&[i64]>) -> Result<Vec<HostId>> {
     let all = all_hosts(croit).await?;
     let hosts: Vec<HostId> = match (hook.point.place(), named) {
         (Place::Management, _) => {

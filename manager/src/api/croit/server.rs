@@ -74,7 +74,8 @@ async fn facts_of(croit: &Croit, host: HostId, etag: Option<&String>) -> Result<
     };
     drop(connection);
     let read = tokio::task::spawn_blocking(move || Facts::read(&document.text).map(|facts| (facts, document.etag)));
-    let (facts, etag) = read.await.map_err(|error| Error::internal(&error))?.map_err(|error| Error::internal(&error))?;
+    let (facts, etag) =
+        read.await.map_err(|error| Error::internal(&error))?.map_err(|error| Error::internal(&error))?;
     let facts = Arc::new(facts);
     croit.servers.put(host, etag, &facts);
     Ok(facts)

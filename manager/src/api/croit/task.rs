@@ -102,10 +102,8 @@ pub(super) async fn list(State(croit): State<Croit>, paging: Paging, headers: He
         let query = TaskQuery { limit: SCANNED, output: OUTPUT_IN_LIST as u32, ..TaskQuery::default() };
         let (tasks, _) = task_page(&mut connection, &query).await?;
         let names = names(&mut connection, &tasks).await?;
-        let rows: Result<Vec<_>> =
-            tasks.into_iter().map(|task| row(&TaskView::of(&croit, task, &names))).collect();
-        let plan = Plan { limit: Some(u64::from(limit)), ..plan };
-        return tagged(&headers, &plan.page(rows?));
+        let rows: Result<Vec<_>> = tasks.into_iter().map(|task| row(&TaskView::of(&croit, task, &names))).collect();
+        return tagged(&headers, &plan.with_limit(u64::from(limit)).page(rows?));
     }
     let query = TaskQuery {
         condition: plan.condition.as_ref().map(query::condition).transpose()?,
@@ -128,11 +126,7 @@ pub(super) async fn active(State(croit): State<Croit>, headers: HeaderMap) -> Re
 }
 
 /// `GET /tasks/status`
-pub(super) async fn status(
-    State(croit): State<Croit>,
-    parameters: Parameters,
-    headers: HeaderMap,
-) -> Result<Response> {
+pub(super) async fn status(State(croit): State<Croit>, parameters: Parameters, headers: HeaderMap) -> Result<Response> {
     let mut ids: Vec<i64> = Vec::new();
     for text in parameters.all("id").flat_map(|text| text.split(',')).filter(|text| !text.trim().is_empty()) {
         ids.push(text.trim().parse().map_err(|_| Error::field("id", "must be numbers of tasks"))?);

@@ -1,6 +1,6 @@
 //! Differences on the wire: `Change` of docs/native-api.md.
 
-use hostler_core::introspection::diff::{Change, Class, Op, Severity};
+use hostler_core::introspection::diff::Change;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,25 +21,11 @@ impl ChangeView {
     pub fn of(change: Change) -> Self {
         Self {
             path: change.path,
-            op: match change.op {
-                Op::Added => "added",
-                Op::Removed => "removed",
-                Op::Changed => "changed",
-            },
+            op: change.op.name(),
             old: change.old,
             new: change.new,
-            class: match change.class {
-                Class::Hardware => "hardware",
-                Class::Firmware => "firmware",
-                Class::Software => "software",
-                Class::Network => "network",
-                Class::Health => "health",
-            },
-            severity: match change.severity {
-                Severity::Info => "info",
-                Severity::Warning => "warning",
-                Severity::Critical => "alarm",
-            },
+            class: change.class.name(),
+            severity: change.severity.name(),
         }
     }
 }

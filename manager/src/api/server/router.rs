@@ -5,8 +5,8 @@ use axum::middleware::from_fn_with_state;
 use tokio_util::sync::CancellationToken;
 
 use super::health;
-use crate::api::native::error::Error;
 use crate::api::audit::{self, Trail};
+use crate::api::native::error::Error;
 use crate::api::{Api, croit, identity, introspection, native};
 
 /// Everything that the common listener serves. `stop` makes the manager not ready, so that nobody is sent here any more.

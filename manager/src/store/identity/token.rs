@@ -149,14 +149,13 @@ pub async fn token_cap(connection: &mut Connection, user: UserId, keep: u32) -> 
     Ok(done.rows_affected())
 }
 
-/// Removes tokens that have ended by `now`; returns how many.
+/// Removes at most `limit` tokens that have ended by `now`; returns how many.
 ///
 /// # Errors
 /// See [`crate::store::Error`].
-pub async fn token_prune(connection: &mut Connection, now: Timestamp) -> Result<u64> {
-    let done = sqlx::query("delete from identity_token where expires_at <= $1")
-        .bind(now.as_micros())
-        .execute(connection)
-        .await?;
+pub async fn token_prune(connection: &mut Connection, now: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from identity_token where hash in \
+                (select hash from identity_token where expires_at <= $1 order by expires_at limit $2)";
+    let done = sqlx::query(text).bind(now.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

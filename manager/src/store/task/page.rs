@@ -240,7 +240,8 @@ pub async fn task_page(connection: &mut Connection, query: &TaskQuery) -> Result
     }
     // Names of columns and operators are ours; everything that a caller says is bound.
     let count = format!("select count(*) from task {}", clause.text);
-    let row = bind_all!(sqlx::query(sqlx::AssertSqlSafe(count)), clause.bound.clone()).fetch_one(&mut *connection).await?;
+    let row =
+        bind_all!(sqlx::query(sqlx::AssertSqlSafe(count)), clause.bound.clone()).fetch_one(&mut *connection).await?;
     let total = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0);
     let page = format!(
         "select id, kind, name, state, host_id, machine_id, started_by, started_at, finished_at, progress_complete, \

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::introspection::command::Settings;
+use crate::introspection::command::{Held, Settings};
 use crate::introspection::node::Node;
 use crate::machine::StepOutcome;
 
@@ -46,7 +46,9 @@ fn cx(seconds: u64) -> Context<Facts> {
     let facts = Facts {
         node: Node::new(host(), "ceph-07"),
         revoked: false,
-        system_uuid: None,
+        known: Identity::default(),
+        held: None,
+        base: None,
         stored: Some(document()),
         rules: Vec::new(),
         settings: Arc::new(Settings::default()),
@@ -363,13 +365,26 @@ fn a_reapply_that_the_hooks_refuse_leaves_the_processed_document() {
 #[test]
 fn data_of_another_machine_are_not_used() {
     let mut other = cx(5);
-    other.facts.system_uuid = Some("00000000-0000-1010-8020-b1c04f303132".into());
+    other.facts.known.system_uuid = Some("00000000-0000-1010-8020-b1c04f303132".into());
     let waiting = in_state(State::Waiting);
     let text = document().to_string();
     let ended = waiting.decide(update(waiting.job.unwrap(), JobState::Succeeded, text.as_bytes()), &other).unwrap();
     assert_eq!(ended.next.state, State::Error);
-    assert!(ended.writes.is_empty());
-    assert!(ended.events.iter().any(|event| event.kind == "host.identity_changed"));
+    assert!(ended.next.error.unwrap().starts_with("Identity changed: system UUID is 4c4c4544-"));
+    let [Write::Hold { document, known, found }] = ended.writes.as_slice() else { panic!("{:?}", ended.writes) };
+    assert_eq!((document.get("logs"), known), (None, &other.facts.known));
+    let event = ended.events.iter().find(|event| event.kind == "host.identity_changed").unwrap();
+    assert_eq!(event.data["severity"], "alarm");
+
+    let accept = || Input::Command(Command::AcceptIdentity);
+    let refused = came_to(&in_state(State::Error).decide(accept(), &other)).unwrap_err();
+    assert_eq!(refused.0, Class::NotFound);
+    other.facts.held = Some(Held { found: found.clone(), document: Some(document.clone()) });
+    assert_eq!(came_to(&in_state(State::Waiting).decide(accept(), &other)).unwrap_err().0, Class::Conflict);
+    let accepted = in_state(State::Error).decide(accept(), &other).unwrap();
+    assert_eq!(accepted.next.state, State::Processing);
+    assert!(accepted.writes.iter().any(|write| matches!(write, Write::Accepted(identity) if identity == found)));
+    assert!(accepted.writes.iter().any(|write| matches!(write, Write::Unprocessed(data) if data == document)));
 }
 
 #[test]
@@ -402,4 +417,30 @@ fn an_error_text_is_kept_within_its_limit() {
     let input = Input::Job(JobUpdate { job: waiting.job.unwrap(), state: JobState::Failed, outcome });
     let ended = waiting.decide(input, &cx(5)).unwrap().next;
     assert!(ended.error.unwrap().len() <= ERROR_MAX);
+}
+
+#[test]
+fn a_run_over_some_sections_puts_them_into_the_newest_inventory() {
+    let mut some = cx(5);
+    let part = json!({
+        "inventory": { "cpu": { "count": 8, "architecture": "x86_64" } },
+        "fleet": { "complete": false, "sections": { "cpu": { "status": "ok", "hash": "new" } } },
+    });
+    some.facts.base = Some(document());
+    let waiting = Introspection { sections: vec!["cpu".into()], ..in_state(State::Waiting) };
+    let input = update(waiting.job.unwrap(), JobState::Succeeded, part.to_string().as_bytes());
+    let taken = waiting.decide(input, &some).unwrap();
+    let [Write::Unprocessed(whole)] = taken.writes.as_slice() else { panic!("{:?}", taken.writes) };
+    assert_eq!(whole["inventory"]["cpu"]["count"], 8);
+    assert_eq!(whole["inventory"]["interfaces"], document()["inventory"]["interfaces"]);
+}
+
+#[test]
+fn a_published_refresh_is_a_run_that_needs_no_probe() {
+    let publish = || Input::Command(Command::Publish { data: document() });
+    let done = in_state(State::Finished).decide(publish(), &cx(5)).unwrap();
+    assert_eq!((done.next.state, done.next.run, ordered(&done)), (State::Processing, 4, None));
+    for state in State::ALL.into_iter().filter(|state| !state.is_terminal()) {
+        assert_eq!(came_to(&in_state(state).decide(publish(), &cx(5))).unwrap_err().0, Class::Conflict, "{state}");
+    }
 }

@@ -58,13 +58,13 @@ pub(super) fn severity(path: &[String], op: Op, old: &Value, new: &Value) -> Sev
     match (parts(path).as_slice(), op) {
         (["inventory", "disks", _], Op::Removed)
         | (["fleet", "memory", "modules" | "dimms", _], Op::Removed)
-        | (["inventory", "system_vendor", "system_uuid" | "serial_number"], Op::Changed) => Severity::Critical,
+        | (["inventory", "system_vendor", "system_uuid" | "serial_number"], Op::Changed) => Severity::Alarm,
         // Empty slots are listed too, without a size.
         (["fleet", "memory", "modules" | "dimms", _, "size_mb"], Op::Changed) if new.is_null() || decrease() > 0.0 => {
-            Severity::Critical
+            Severity::Alarm
         }
-        (["inventory", "memory", "physical_mb"], Op::Changed) if decrease() > 0.0 => Severity::Critical,
-        (["inventory", "memory", "total"], Op::Changed) if decrease() > MEMORY_SLACK => Severity::Critical,
+        (["inventory", "memory", "physical_mb"], Op::Changed) if decrease() > 0.0 => Severity::Alarm,
+        (["inventory", "memory", "total"], Op::Changed) if decrease() > MEMORY_SLACK => Severity::Alarm,
         (["inventory", "disks", _], Op::Added)
         | (["inventory", "interfaces", _], Op::Removed)
         | (["inventory", "bmc_address" | "bmc_v6address" | "bmc_mac"], _) => Severity::Warning,

@@ -81,8 +81,8 @@ fn an_emptied_slot_is_an_alarm() {
         document
     };
     for (old, new, severity) in [
-        (json!(16384), json!(null), Severity::Critical),
-        (json!(16384), json!(8192), Severity::Critical),
+        (json!(16384), json!(null), Severity::Alarm),
+        (json!(16384), json!(8192), Severity::Alarm),
         (json!(null), json!(8192), Severity::Info),
     ] {
         let found = delta(&with_size(old), &with_size(new));
@@ -110,19 +110,19 @@ fn hardware_alarms() {
             |new| drop(new["fleet"]["memory"]["modules"].as_array_mut().unwrap().remove(0)),
             "/fleet/memory/modules/A1",
             Op::Removed,
-            Severity::Critical,
+            Severity::Alarm,
         ),
         (
             |new| drop(new["inventory"]["disks"].as_array_mut().unwrap().remove(1)),
             "/inventory/disks/S2",
             Op::Removed,
-            Severity::Critical,
+            Severity::Alarm,
         ),
         (
             |new| new["inventory"]["memory"]["physical_mb"] = json!(131072),
             "/inventory/memory/physical_mb",
             Op::Changed,
-            Severity::Critical,
+            Severity::Alarm,
         ),
         (
             |new| new["inventory"]["memory"]["physical_mb"] = json!(524288),
@@ -140,7 +140,7 @@ fn hardware_alarms() {
             |new| new["inventory"]["memory"]["total"] = json!(135011011072_u64),
             "/inventory/memory/total",
             Op::Changed,
-            Severity::Critical,
+            Severity::Alarm,
         ),
         (
             |new| new["inventory"]["interfaces"][0]["speed_mbps"] = json!(10000),
@@ -182,7 +182,7 @@ fn hardware_alarms() {
             |new| new["inventory"]["system_vendor"]["system_uuid"] = json!("5"),
             "/inventory/system_vendor/system_uuid",
             Op::Changed,
-            Severity::Critical,
+            Severity::Alarm,
         ),
         (
             |new| new["inventory"]["system_vendor"]["firmware"]["version"] = json!("2.2"),
@@ -205,7 +205,7 @@ fn a_replaced_disk_is_gone_and_new() {
     assert_eq!(
         found,
         [
-            ("/inventory/disks/0x5000".to_owned(), Op::Removed, Severity::Critical),
+            ("/inventory/disks/0x5000".to_owned(), Op::Removed, Severity::Alarm),
             ("/inventory/disks/0x7000".to_owned(), Op::Added, Severity::Warning),
         ]
     );

@@ -14,22 +14,25 @@ const OBJECTS: &[(&str, &str)] = &[
          passwordWasNeverChanged!:bool",
     ),
     ("TokenInfo", "username!:string roles!:string[] expiry:date? oidcId:string? oidcSubject:string?"),
-    (
-        "ApiToken",
-        "id!:int name!:string roles!:string[] expiry:date? forHooks:bool createdAt:date createdBy:string",
-    ),
+    ("ApiToken", "id!:int name!:string roles!:string[] expiry:date? forHooks:bool createdAt:date createdBy:string"),
     ("ApiTokenRequest", "name!:string roles!:string[] expiry:date? forHooks:bool"),
     ("ApiTokenUpdate", "roles!:string[]"),
     ("ScriptIdentifier", "id!:int name!:string"),
     ("ScriptInfo", "id!:int name!:string hooks:SimpleHookInfo[]? hookNames:string? revision:int"),
     ("ScriptRevision", "revision!:int name!:string sha256!:string size!:int author!:string at!:date"),
-    ("HookPointInfo", "name!:EventHookEvent canChooseServer!:bool description!:string parameters!:HookPointParameter[] blocking:bool"),
+    (
+        "HookPointInfo",
+        "name!:EventHookEvent canChooseServer!:bool description!:string parameters!:HookPointParameter[] blocking:bool",
+    ),
     ("HookPointParameter", "name!:string description!:string"),
     ("HookScriptRequest", "name:string contents:string hooks:SimpleHookInfo[]?"),
     ("ScriptRequest", "name:string contents:string"),
     ("GeneratedId", "id!:int"),
     ("Progress", "complete!:int total!:int"),
-    ("Question", "message!:string defaultResponse!:string responseOptions!:string[] priority!:string token!:uuid timeout:int? timeLeft:int?"),
+    (
+        "Question",
+        "message!:string defaultResponse!:string responseOptions!:string[] priority!:string token!:uuid timeout:int? timeLeft:int?",
+    ),
     ("TaskQuestionAnswer", "token!:uuid response!:string"),
     (
         "RunScriptRequest",
@@ -60,7 +63,10 @@ const OBJECTS: &[(&str, &str)] = &[
     ),
     ("PaginationRequest", "after:int limit:int? where:WhereCondition sortBy:SortCondition[]"),
     ("SortCondition", "column!:string order:string"),
-    ("FieldCondition", "_eq:string _neq:string _gt:string _gte:string _lt:string _lte:string _regex:string _in:string _nin:string _contains:string"),
+    (
+        "FieldCondition",
+        "_eq:string _neq:string _gt:string _gte:string _lt:string _lte:string _regex:string _in:string _nin:string _contains:string",
+    ),
 ];
 
 /// Fields that hooks have in common, whoever says them.
@@ -74,13 +80,16 @@ const TASK: &str = "id!:int done!:bool statusCode!:int startedAt!:date startedBy
 
 /// All schemas.
 pub(super) fn all() -> Map<String, Value> {
-    let mut schemas: Map<String, Value> = OBJECTS.iter().map(|(name, fields)| ((*name).into(), object(fields))).collect();
+    let mut schemas: Map<String, Value> =
+        OBJECTS.iter().map(|(name, fields)| ((*name).into(), object(fields))).collect();
     let hook = |own: &str| object(&format!("{own} {HOOK}"));
     let composed = [
         ("SimpleHookInfo", hook("event!:EventHookEvent allServers:bool serverIds:int[]?")),
         (
             "HookInfo",
-            hook("id!:int scriptId!:int scriptName!:string event!:EventHookEvent allServers!:bool serverIds!:int[] serverNames!:string[] warning:string"),
+            hook(
+                "id!:int scriptId!:int scriptName!:string event!:EventHookEvent allServers!:bool serverIds!:int[] serverNames!:string[] warning:string",
+            ),
         ),
         ("HookRequest", hook("event!:EventHookEvent serverIds:int[] scriptId!:int allServers:bool")),
         ("HookUpdateRequest", hook("scriptId:int event:EventHookEvent allServers:bool serverIds:int[]")),

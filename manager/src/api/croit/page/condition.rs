@@ -119,7 +119,8 @@ impl Scalar {
             Kind::Date => match text.parse::<Timestamp>() {
                 Ok(moment) => Ok(Self::Date(moment)),
                 Err(_) => {
-                    let millis = text.trim().parse::<i64>().map_err(|_| "needs a moment such as 2026-01-02T03:04:05Z")?;
+                    let millis =
+                        text.trim().parse::<i64>().map_err(|_| "needs a moment such as 2026-01-02T03:04:05Z")?;
                     Ok(Self::Date(Timestamp::from_micros(millis.saturating_mul(1000))))
                 }
             },

@@ -68,7 +68,8 @@ impl Plan {
         if text.len() > TEXT_MAX {
             return Err(wrong(format_args!("may have at most {TEXT_MAX} bytes")));
         }
-        let document: Value = serde_json::from_str(text).map_err(|error| wrong(format_args!("is not JSON: {error}")))?;
+        let document: Value =
+            serde_json::from_str(text).map_err(|error| wrong(format_args!("is not JSON: {error}")))?;
         let Value::Object(document) = document else { return Err(wrong("must be a JSON object")) };
         plan.after = number(&document, "after")?.unwrap_or(0);
         plan.limit = number(&document, "limit")?;
@@ -79,6 +80,11 @@ impl Plan {
         };
         plan.sort = sorts(columns, document.get("sortBy"))?;
         Ok(plan)
+    }
+
+    /// The same with another limit.
+    pub(in super::super) fn with_limit(self, limit: u64) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 }
 
@@ -160,9 +166,10 @@ impl Reader {
     }
 
     fn part(&mut self, name: &str, inner: &Value) -> Result<Option<Condition>> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| {
-            wrong(format_args!("where may have at most {CONDITIONS_MAX} conditions"))
-        })?;
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| wrong(format_args!("where may have at most {CONDITIONS_MAX} conditions")))?;
         let list = || inner.as_array().ok_or_else(|| wrong(format_args!("{name} must be a list")));
         match name {
             "_and" => Ok(Some(Condition::All(self.several(list()?)?))),

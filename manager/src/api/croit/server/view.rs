@@ -58,7 +58,7 @@ pub(super) fn server(host: &Host, facts: &Facts, now: Timestamp) -> Value {
         "ips": facts.ips,
         "image": facts.os,
         "imageDescription": facts.os_version,
-        "machineId": facts.machine_id.clone().or_else(|| host.system_uuid.clone()),
+        "machineId": facts.machine_id.clone().or_else(|| host.identity.system_uuid.clone()),
         "lastSeen": host.last_seen_at.map(|at| format!("PT{}S", now.since(at).as_secs())),
         "usedPorts": facts.ports,
         "ramUsageFormatted": usage,

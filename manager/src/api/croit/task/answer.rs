@@ -38,7 +38,10 @@ mod tests {
     fn what_is_known_is_not_sent_again() {
         let first = tagged(&HeaderMap::new(), &[1, 2]).unwrap();
         let tag = first.headers()[header::ETAG].clone();
-        assert_eq!((first.status(), &first.headers()[header::CACHE_CONTROL]), (StatusCode::OK, &HeaderValue::from_static("no-cache")));
+        assert_eq!(
+            (first.status(), &first.headers()[header::CACHE_CONTROL]),
+            (StatusCode::OK, &HeaderValue::from_static("no-cache"))
+        );
         let mut headers = HeaderMap::new();
         headers.insert(header::IF_NONE_MATCH, format!("\"x\", W/{}", tag.to_str().unwrap()).parse().unwrap());
         assert_eq!(tagged(&headers, &[1, 2]).unwrap().status(), StatusCode::NOT_MODIFIED);

@@ -61,7 +61,8 @@ impl TaskView {
         let host = task.host.map(|host| host.to_string());
         let now = croit.api.engine.clock.now();
         let question = task.question.as_ref().map(|question| {
-            let millis = |from: Timestamp| u64::try_from(question.expires_at.since(from).as_millis()).unwrap_or(u64::MAX);
+            let millis =
+                |from: Timestamp| u64::try_from(question.expires_at.since(from).as_millis()).unwrap_or(u64::MAX);
             json!({
                 "message": question.message, "defaultResponse": question.default,
                 "responseOptions": question.options, "token": question.token,

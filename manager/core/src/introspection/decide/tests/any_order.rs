@@ -140,7 +140,8 @@ impl World {
                 prop_assert!(self.open_tasks > 0, "a task was closed twice");
                 self.open_tasks -= 1;
             }
-            Effect::Task(TaskChange::Running | TaskChange::Cancelling) => prop_assert_eq!(self.open_tasks, 1),
+            Effect::Task(_) => prop_assert_eq!(self.open_tasks, 1),
+            Effect::Tell(message) => prop_assert!(false, "it tells nobody: {message:?}"),
         }
         Ok(())
     }
