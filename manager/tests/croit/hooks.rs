@@ -26,7 +26,10 @@ async fn spec_13_1_hooks_round_trip() {
     }
     let made = create(&app, json!({"event": "PreNetworkConfig", "scriptId": id, "serverIds": [2, 1, 2]})).await;
     assert_eq!((made.status, made.text.as_str()), (201, ""));
-    assert_eq!((&made.headers["location"], &made.headers["content-length"]), (&"/api/events/hooks/1".parse().unwrap(), &"0".parse().unwrap()));
+    assert_eq!(
+        (&made.headers["location"], &made.headers["content-length"]),
+        (&"/api/events/hooks/1".parse().unwrap(), &"0".parse().unwrap())
+    );
     let hook = only(&app).await;
     let own = json!({"id": 1, "scriptId": id, "scriptName": "s", "event": "PreNetworkConfig", "allServers": false,
                      "serverIds": [2, 1], "serverNames": ["h2", "h1"]});
@@ -34,7 +37,8 @@ async fn spec_13_1_hooks_round_trip() {
         assert_eq!(&hook[name], value, "{name}");
     }
     assert_eq!((&hook["order"], &hook["enabled"], &hook["timeoutSeconds"]), (&json!(100), &json!(true), &json!(300)));
-    let page = app.get(&format!("/api/events/hooks?{}", pagination(&json!({"where": {}, "sortBy": []})))).await.expect(200);
+    let page =
+        app.get(&format!("/api/events/hooks?{}", pagination(&json!({"where": {}, "sortBy": []})))).await.expect(200);
     assert_eq!(page, json!({"data": [hook], "total": 1, "after": 0, "limit": null}));
     let change = json!({"event": "PostNetworkConfig", "order": 7, "timeoutSeconds": 60, "runAs": "nobody",
                         "env": {"A": "1"}, "stdin": "json", "maxParallel": 3, "onFailure": "warn", "enabled": false});
@@ -45,7 +49,9 @@ async fn spec_13_1_hooks_round_trip() {
         assert_eq!(&hook[name], value, "{name}");
     }
     assert_eq!(hook["serverIds"], json!([2, 1]), "what is not named stays");
-    app.call("admin", "PATCH", "/api/events/hooks/1", json!({"allServers": true, "runAs": null}).to_string()).await.expect(204);
+    app.call("admin", "PATCH", "/api/events/hooks/1", json!({"allServers": true, "runAs": null}).to_string())
+        .await
+        .expect(204);
     let hook = only(&app).await;
     assert_eq!((&hook["allServers"], &hook["serverIds"], &hook["runAs"]), (&json!(true), &json!([]), &Value::Null));
     app.call("admin", "DELETE", "/api/events/hooks/1", Body::empty()).await.expect(204);
@@ -59,9 +65,15 @@ async fn spec_4_rules_of_hooks() {
     let app = App::start().await;
     let id = script(&app, "s").await;
     app.host("h1").await;
-    create(&app, json!({"event": "OnHealthDegrade", "scriptId": id, "allServers": true, "serverIds": [1]})).await.expect(201);
+    create(&app, json!({"event": "OnHealthDegrade", "scriptId": id, "allServers": true, "serverIds": [1]}))
+        .await
+        .expect(201);
     let hook = only(&app).await;
-    assert_eq!((&hook["allServers"], &hook["serverIds"]), (&json!(false), &json!([])), "those of the management node have none");
+    assert_eq!(
+        (&hook["allServers"], &hook["serverIds"]),
+        (&json!(false), &json!([])),
+        "those of the management node have none"
+    );
     assert!(hook.get("warning").is_none());
     let text = create(&app, json!({"event": "OnHealthDegrade", "scriptId": id})).await.error(400);
     assert!(text.contains("OnHealthDegrade"), "{text}");
@@ -104,7 +116,8 @@ async fn spec_13_1_hook_points_are_the_table_of_the_specification() {
     let names: Vec<_> = points.iter().map(|point| point["name"].as_str().unwrap()).collect();
     let table: Vec<_> = HookPoint::ALL.iter().map(|point| point.name()).collect();
     assert_eq!((names.len(), &names), (20, &table));
-    let chosen: Vec<_> = points.iter().filter(|point| point["canChooseServer"] == true).count().to_string().chars().collect();
+    let chosen: Vec<_> =
+        points.iter().filter(|point| point["canChooseServer"] == true).count().to_string().chars().collect();
     assert_eq!(chosen, ['1', '1'], "eleven run on servers");
     assert_eq!(points[0]["parameters"][0]["name"], "interfaces");
 }

@@ -120,8 +120,12 @@ async fn spec_4_a_script_in_use_is_removed_by_force_only() {
     delete(&app, "/api/events/scripts/1?force=true").await.expect(204);
     assert_eq!(admin(&app, "/api/events/hooks").await.expect(200), json!([]));
     let events = app.get("/api/events").await.expect(200);
-    let kinds: Vec<_> = events["data"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["script.created", "hook.created", "hook.created", "hook.removed", "hook.removed", "script.removed"]);
+    let kinds: Vec<_> =
+        events["data"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        ["script.created", "hook.created", "hook.created", "hook.removed", "hook.removed", "script.removed"]
+    );
 }
 
 #[tokio::test]
