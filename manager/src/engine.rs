@@ -9,6 +9,8 @@ mod describe;
 mod identity;
 mod introspection;
 mod inventory;
+mod occurrence;
+pub mod output;
 mod refresh;
 mod retain;
 mod rule;
@@ -28,6 +30,7 @@ use crate::store::{self, Store};
 
 pub use introspection::IntrospectionDomain;
 pub use inventory::canonical_hash;
+pub use occurrence::ChainDomain;
 pub use refresh::RefreshDomain;
 pub use retain::Retention;
 pub use rule::Tried;
@@ -45,6 +48,8 @@ pub struct Engine {
     pub clock: SharedClock,
     /// Who is to be woken after a commit.
     pub wake: Arc<Wake>,
+    /// What running scripts write.
+    pub outputs: Arc<output::Outputs>,
     seeds: Arc<dyn Seeds>,
     settings: Arc<EngineSettings>,
 }
@@ -100,7 +105,14 @@ impl Engine {
     /// An engine over `store`.
     #[must_use]
     pub fn new(store: Store, clock: SharedClock, seeds: Arc<dyn Seeds>, settings: EngineSettings) -> Self {
-        Self { store, clock, wake: Arc::new(Wake::default()), seeds, settings: Arc::new(settings) }
+        Self {
+            store,
+            clock,
+            wake: Arc::new(Wake::default()),
+            outputs: Arc::default(),
+            seeds,
+            settings: Arc::new(settings),
+        }
     }
 
     /// What the next transaction works with.

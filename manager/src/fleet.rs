@@ -5,11 +5,14 @@
 
 pub mod accept;
 mod admit;
+mod artifacts;
 mod attach;
 pub mod ca;
+mod cluster;
 pub mod desk;
 pub mod enrol;
 mod frames;
+pub mod keys;
 pub mod link;
 
 use std::collections::HashMap;
@@ -63,6 +66,8 @@ pub struct Fleet {
     pub ca: Arc<Ca>,
     /// Settings.
     pub settings: Settings,
+    keys: keys::Keys,
+    clusters: Arc<Mutex<cluster::Clusters>>,
     live: Arc<Mutex<HashMap<HostId, CancellationToken>>>,
     listening: Arc<AtomicBool>,
 }
@@ -124,7 +129,15 @@ impl Fleet {
     /// A fleet over the engine's store.
     #[must_use]
     pub fn new(engine: Engine, ca: Arc<Ca>, settings: Settings) -> Self {
-        Self { engine, ca, settings, live: Arc::default(), listening: Arc::default() }
+        Self {
+            engine,
+            ca,
+            settings,
+            keys: keys::Keys::default(),
+            clusters: Arc::default(),
+            live: Arc::default(),
+            listening: Arc::default(),
+        }
     }
 
     /// Makes a join token. The second value is its text, which nobody can read again.

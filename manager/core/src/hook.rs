@@ -1,10 +1,16 @@
 //! Hooks: bindings of scripts to hook points, and what follows from an occurrence (spec/hooks.md §5, §8).
 
+pub mod chain;
+pub mod pace;
+mod plan;
+
 use std::collections::BTreeMap;
 
 use hostler_common::hook::{AssignedHook, HookPoint, OnFailure};
 use hostler_common::id::{HookId, HostId, ScriptId};
 use hostler_common::script::ScriptRef;
+
+pub use plan::{Candidate, Planned, plan};
 
 /// A script that is bound to a hook point.
 #[derive(Clone, Debug, PartialEq, Eq)]

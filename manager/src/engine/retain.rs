@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use crate::store::{Connection, Result, event, identity, inventory, job, join_token, task};
+use crate::store::{Connection, Result, event, identity, inventory, job, join_token, target, task};
 
 /// How long finished things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,12 @@ impl Default for Retention {
         }
     }
 }
+
+/// How long the output of scripts is kept (spec/hooks.md §9).
+const OUTPUTS: Duration = Duration::from_secs(14 * 86_400);
+
+/// How long it is remembered what has happened, so that no hook runs twice for it (spec/hooks.md §8).
+const OCCURRENCES: Duration = Duration::from_secs(7 * 86_400);
 
 /// How many records one transaction removes: few enough that nobody waits long behind it.
 const BATCH: u32 = 500;
@@ -75,6 +81,10 @@ impl Engine {
         let mut removed = 0;
         removed += self.batches(move |tx| Box::pin(event::event_prune(tx, now.before(keep.events), BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(task::task_prune(tx, now.before(keep.tasks), BATCH))).await?;
+        let outputs = now.before(OUTPUTS);
+        removed += self.batches(move |tx| Box::pin(target::output_prune(tx, outputs, BATCH))).await?;
+        let occurrences = now.before(OCCURRENCES);
+        removed += self.batches(move |tx| Box::pin(target::occurrence_prune(tx, occurrences, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(job::job_prune(tx, now.before(keep.jobs), BATCH))).await?;
         removed +=
             self.batches(move |tx| Box::pin(inventory::delta_prune(tx, now.before(keep.changes), BATCH))).await?;

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use hostler_common::error::Class;
 use hostler_common::id::{HostId, JobId, MachineId, TaskId};
 use hostler_common::job::{JobState, JobUpdate};
+use hostler_core::hook::chain::Chain;
 use hostler_core::introspection::Introspection;
 use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, TaskChange};
 use hostler_core::refresh::Refresh;
@@ -14,7 +15,7 @@ use hostler_core::run::Run;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Engine, IntrospectionDomain, RefreshDomain, RunDomain, Turn};
+use super::{ChainDomain, Engine, IntrospectionDomain, RefreshDomain, RunDomain, Turn};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -118,6 +119,7 @@ impl Engine {
     /// Class `Denied` if the job belongs to another host; see [`Error`].
     pub async fn job_update(&self, host: HostId, update: JobUpdate) -> Result<()> {
         // Shared, not copied: with a document in it, it may wait for its turn in the store's queue for a while.
+        let (job, ends) = (update.job, update.state.is_final());
         let update = Arc::new(update);
         let mut tries = 0;
         loop {
@@ -128,6 +130,9 @@ impl Engine {
             match done {
                 Err(Error::Moved) if tries < TRIES => {}
                 Ok(wakes) => {
+                    if ends {
+                        self.outputs.end(job);
+                    }
                     if let Some(wakes) = wakes {
                         self.wake_all(&wakes);
                     }
@@ -199,6 +204,7 @@ async fn step_kind(
         Introspection::KIND => step_of::<IntrospectionDomain>(turn, tx, subject, happening).await,
         Refresh::KIND => step_of::<RefreshDomain>(turn, tx, subject, happening).await,
         Run::KIND => step_of::<RunDomain>(turn, tx, subject, happening).await,
+        Chain::KIND => step_of::<ChainDomain>(turn, tx, subject, happening).await,
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
 }

@@ -58,7 +58,7 @@ impl Domain for RunDomain {
                 Input::Message(body) => match serde_json::from_value(body.clone()) {
                     Ok(Word::Conclude) => facts.all = target::target_list(tx, task, None, u32::MAX).await?,
                     Ok(Word::Cancel) => facts.begun = target::target_begun(tx, task).await?,
-                    Ok(Word::Begin | Word::GoOn | Word::Drop { .. }) | Err(_) => {}
+                    Ok(Word::Start(_) | Word::Begin | Word::GoOn | Word::Drop { .. }) | Err(_) => {}
                 },
                 Input::Command(_) => {}
             }

@@ -138,6 +138,32 @@ impl Fleet {
         Ok(ends.then_some(Order::Acknowledge(job)))
     }
 
+    /// Whether output of that job is taken from the host of this link: it is open, and the host's own.
+    ///
+    /// # Errors
+    /// See [`store::Error`].
+    pub async fn output_is_taken(&self, session: &Session, id: JobId) -> store::Result<bool> {
+        let outputs = &self.engine.outputs;
+        if let Some(own) = outputs.knows(id, session.host) {
+            return Ok(own);
+        }
+        let found = {
+            let mut connection = self.engine.store.read().await?;
+            job::job_find(&mut connection, id).await?
+        };
+        let own = found.is_some_and(|job| job.spec.host == session.host && !job.state.is_final());
+        if own {
+            outputs.begin(id, session.host);
+        }
+        Ok(own)
+    }
+
+    /// The public keys with which scripts may be signed.
+    #[must_use]
+    pub fn signing_keys(&self) -> Vec<Vec<u8>> {
+        self.keys.signing.clone()
+    }
+
     /// Ends a link.
     ///
     /// # Errors

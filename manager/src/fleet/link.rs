@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hostler_common::cluster::ClusterState;
 use hostler_common::error::Class;
-use hostler_common::job::JobUpdate;
+use hostler_common::hook::HostReport;
+use hostler_common::job::{JobSpec, JobState, JobUpdate, Outcome, Stream};
 use hostler_common::time::Timestamp;
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
 use hostler_proto::v1::agent_link_server::AgentLink;
+use hostler_proto::v1::artifacts_server::ArtifactsServer;
 use hostler_proto::v1::enrollment_server::{Enrollment, EnrollmentServer};
 use hostler_proto::v1::manager_frame::Frame as Down;
 use tokio::net::TcpListener;
@@ -65,6 +68,7 @@ pub async fn serve(fleet: Fleet, listener: TcpListener, stop: CancellationToken)
         .max_concurrent_streams(Some(8))
         .initial_stream_window_size(Some(WINDOW))
         .initial_connection_window_size(Some(64 << 10))
+        .add_service(ArtifactsServer::new(service.clone()))
         .add_service(EnrollmentServer::new(service))
         .add_service(links)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.clone().cancelled_owned())
@@ -78,14 +82,14 @@ pub(super) type Outgoing = Result<v1::ManagerFrame, Status>;
 
 #[derive(Clone)]
 pub(super) struct Service {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     refusals: Arc<Refusals>,
     stop: CancellationToken,
 }
 
 impl Service {
     /// The peer of a request, which every connection has.
-    fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    pub(super) fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
         request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::internal("a connection without peer"))
     }
 
@@ -101,7 +105,7 @@ impl Service {
     }
 
     /// The certificate of the host at the other end.
-    async fn certificate(&self, peer: &Peer) -> Result<HostCertificate, Status> {
+    pub(super) async fn certificate(&self, peer: &Peer) -> Result<HostCertificate, Status> {
         match peer.certificate.clone() {
             Some(certificate) => Ok(certificate),
             None => {
@@ -112,7 +116,7 @@ impl Service {
     }
 }
 
-fn status_of(error: &Error) -> Status {
+pub(super) fn status_of(error: &Error) -> Status {
     let text = error.to_string();
     match error.class() {
         Class::Invalid => Status::invalid_argument(text),
@@ -275,7 +279,7 @@ impl Link {
             version: env!("CARGO_PKG_VERSION").into(),
             heartbeat_s: u32::try_from(heartbeat.as_secs()).unwrap_or(u32::MAX),
             clock_us: seen_at.as_micros(),
-            ..v1::Welcome::default()
+            signing_keys: self.fleet.signing_keys(),
         };
         if self.tell(Down::Welcome(welcome)).await.is_err() {
             return End::Gone;
@@ -321,8 +325,64 @@ impl Link {
                     Err(error) => Err(End::Failed(error)),
                 }
             }
+            Some(Up::Output(output)) => self.output(output).await,
+            Some(Up::Report(report)) => self.report(report).await,
+            Some(Up::Cluster(cluster)) => {
+                match serde_json::from_slice::<ClusterState>(&cluster.state) {
+                    Ok(state) => self.fleet.cluster_state(self.session.host, state),
+                    Err(error) => {
+                        tracing::warn!(host = %self.session.host, %error, "the state of a cluster cannot be understood");
+                    }
+                }
+                Ok(())
+            }
             // Being there is all that a heartbeat says to the rules; a second hello or a newer kind of frame changes nothing.
-            Some(Up::Heartbeat(_) | Up::Hello(_) | Up::Output(_) | Up::Report(_) | Up::Cluster(_)) | None => Ok(()),
+            Some(Up::Heartbeat(_) | Up::Hello(_)) | None => Ok(()),
+        }
+    }
+
+    /// Output of a job that is open and of this host goes to those who watch; other output to nobody.
+    async fn output(&mut self, output: v1::Output) -> Result<(), End> {
+        let Ok(job) = output.id.parse() else { return Ok(()) };
+        if self.fleet.output_is_taken(&self.session, job).await.map_err(End::Failed)? {
+            let stream = if output.stderr { Stream::Stderr } else { Stream::Stdout };
+            self.fleet.engine.outputs.take(job, output.offset, stream, output.data.into());
+        }
+        Ok(())
+    }
+
+    /// A report is acknowledged when it is durable. One that makes no sense would be said again for ever: it is
+    /// acknowledged too, and the log says so.
+    async fn report(&mut self, report: v1::HostReport) -> Result<(), End> {
+        let host = self.session.host;
+        let taken = match serde_json::from_slice::<HostReport>(&report.report) {
+            Ok(document) => self.fleet.engine.report(host, HostReport { number: report.number, ..document }).await,
+            Err(error) => Err(Error::Refused(Class::Invalid, error.to_string())),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(error @ (Error::Refused(..) | Error::Exists(_) | Error::Broken(_))) => {
+                tracing::error!(%host, number = report.number, %error, "a report cannot be taken and is dropped");
+            }
+            Err(error) => return Err(End::Failed(error)),
+        }
+        self.tell(Down::AcknowledgeReport(v1::AcknowledgeReport { number: report.number })).await
+    }
+
+    /// A job with the values of its secrets; one whose secrets cannot be had ends without having been begun.
+    async fn job(&mut self, spec: &JobSpec) -> Result<Option<v1::Job>, End> {
+        match self.fleet.secrets(spec).await {
+            Ok(values) => {
+                let secrets = values.into_iter().map(|(name, value)| v1::Secret { name, value }).collect();
+                Ok(Some(v1::Job { secrets, ..spec.into() }))
+            }
+            Err(Error::Refused(_, reason)) => {
+                let outcome = Some(Outcome { reason: Some(reason), ..Outcome::default() });
+                let update = JobUpdate { job: spec.id, state: JobState::Refused, outcome };
+                self.fleet.engine.job_update(self.session.host, update).await.map_err(End::Failed)?;
+                Ok(None)
+            }
+            Err(error) => Err(End::Failed(error)),
         }
     }
 
@@ -335,12 +395,15 @@ impl Link {
     }
 
     async fn order(&mut self, order: Order) -> Result<(), End> {
-        self.tell(match order {
-            Order::Run(spec) => Down::Job((&spec).into()),
+        let frame = match order {
+            Order::Run(spec) => match self.job(&spec).await? {
+                Some(job) => Down::Job(job),
+                None => return Ok(()),
+            },
             Order::Cancel(job) => Down::Cancel(v1::CancelJob { id: job.to_string() }),
             Order::Acknowledge(job) => Down::Acknowledge(v1::Acknowledge { id: job.to_string() }),
-        })
-        .await
+        };
+        self.tell(frame).await
     }
 
     async fn tell(&mut self, frame: Down) -> Result<(), End> {

@@ -3,7 +3,7 @@
 mod output;
 mod read;
 
-use hostler_common::id::{HostId, JobId, TaskId};
+use hostler_common::id::{HookId, HostId, JobId, TaskId};
 use hostler_common::job::Outcome;
 use hostler_common::time::Timestamp;
 use hostler_core::run::Spec;
@@ -14,7 +14,9 @@ use super::dialect::storable;
 use super::tx::{Connection, Result};
 
 pub use output::{Kept, output_prune, target_output, task_text};
-pub use read::{run_subject, run_task, spec_find, target_begun, target_list, target_of_job, target_waiting};
+pub use read::{
+    candidates, pace_find, run_subject, run_task, spec_find, target_begun, target_list, target_of_job, target_waiting,
+};
 
 /// How many rows one statement inserts.
 const CHUNK: usize = 200;
@@ -213,6 +215,23 @@ pub async fn occurrence_insert(
     Ok(done.rows_affected() > 0)
 }
 
+/// Remembers when a hook may begin again on a host.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn pace_put(connection: &mut Connection, hook: HookId, host: HostId, next: Timestamp) -> Result<()> {
+    sqlx::query(
+        "insert into hook_pace (hook_id, host_id, next_at) values ($1, $2, $3) \
+         on conflict (hook_id, host_id) do update set next_at = excluded.next_at",
+    )
+    .bind(hook.0)
+    .bind(host.to_string())
+    .bind(next.as_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Removes records of occurrences from before `until`; returns how many.
 ///
 /// # Errors
@@ -221,6 +240,9 @@ pub async fn occurrence_prune(connection: &mut Connection, until: Timestamp, lim
     let text = "delete from host_report where at < $1";
     sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
     let text = "delete from hook_pace where next_at < $1";
+    sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
+    // A chain has no task of its own with which it would be removed.
+    let text = "delete from machine where kind = 'chain' and updated_at < $1";
     sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
     let text = "delete from occurrence where id in (select id from occurrence where at < $1 order by at limit $2)";
     let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;

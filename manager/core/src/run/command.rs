@@ -32,7 +32,7 @@ pub enum Command {
 }
 
 /// How a run begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
     /// What is to be done.
     pub spec: Spec,
@@ -55,6 +55,8 @@ pub struct Adoption {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "snake_case")]
 pub enum Word {
+    /// Begin the run itself.
+    Start(Box<Start>),
     /// Begin the first targets.
     Begin,
     /// Go on with the next targets: those before could not even be begun.

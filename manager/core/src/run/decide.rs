@@ -346,6 +346,7 @@ impl Machine for Run {
             Input::Job(update) => self.job(update, cx),
             Input::Timer(name) => self.timer(&name, cx),
             Input::Message(body) => match serde_json::from_value(body) {
+                Ok(Word::Start(start)) => self.start(*start, cx)?,
                 Ok(word) => self.word(word, cx),
                 Err(error) => return Err(Refusal::new(Class::Internal, format!("a run is told nonsense: {error}"))),
             },

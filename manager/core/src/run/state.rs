@@ -149,7 +149,7 @@ impl Run {
             Input::Message(body) => match serde_json::from_value(body.clone()) {
                 Ok(Word::Begin) => free,
                 Ok(Word::GoOn) => free.max(GLANCE),
-                Ok(Word::Conclude | Word::Drop { .. } | Word::Cancel) | Err(_) => 0,
+                Ok(Word::Start(_) | Word::Conclude | Word::Drop { .. } | Word::Cancel) | Err(_) => 0,
             },
         };
         wanted.min(self.counts.pending)

@@ -1,8 +1,9 @@
 //! What is known of targets, for decisions and for lists.
 
-use hostler_common::id::{JobId, TaskId};
+use hostler_common::id::{HookId, HostId, JobId, TaskId};
 use hostler_common::job::JobState;
 use hostler_common::time::Timestamp;
+use hostler_core::hook::Candidate;
 use hostler_core::run::Spec;
 use hostler_core::run::target::{Begun, Seat, Summary, TargetState, Waiting};
 use sqlx::Row as _;
@@ -177,4 +178,35 @@ fn summary(row: &AnyRow) -> Result<Summary> {
         truncated: row.try_get::<i64, _>("truncated")? != 0,
         error: row.try_get("error")?,
     })
+}
+
+/// The hosts on which hooks may run: those that are connected.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn candidates(connection: &mut Connection) -> Result<Vec<Candidate>> {
+    let rows: Vec<(String, i64, String)> =
+        sqlx::query_as("select id, number, roles from host where agent_state = 'online' order by number")
+            .fetch_all(connection)
+            .await?;
+    rows.into_iter()
+        .map(|(id, number, roles)| {
+            let roles: Vec<String> = serde_json::from_str(&roles)?;
+            let management = roles.iter().any(|role| role == "management");
+            Ok(Candidate { id: parse_host(&id)?, number, connected: true, management })
+        })
+        .collect()
+}
+
+/// When a hook may begin again on a host, as remembered.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn pace_find(connection: &mut Connection, hook: HookId, host: HostId) -> Result<Option<Timestamp>> {
+    let row: Option<(i64,)> = sqlx::query_as("select next_at from hook_pace where hook_id = $1 and host_id = $2")
+        .bind(hook.0)
+        .bind(host.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|(next,)| Timestamp::from_micros(next)))
 }
