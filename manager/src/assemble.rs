@@ -110,7 +110,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
     let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
     let ca = Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?);
-    let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
+    let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
+        .context("the keys of scripts and secrets")?;
+    let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config)).with_keys(hooks.keys());
     let identity = Identity::new(engine.clone(), &config.auth);
     if let Some(bootstrap) = &config.bootstrap {
         identity.bootstrap(bootstrap).await.context("bootstrap")?;
@@ -118,8 +120,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let rest = listen("listen.rest", config.listen.rest).await?;
     let agents = listen("listen.agents", config.listen.agents).await?;
     write_addresses(&config.state_dir, &rest, &agents)?;
-    let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
-        .context("the keys of scripts and secrets")?;
     let config = Arc::new(config);
     let tls = crate::api::server::tls_of(&config.listen)?;
     let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, hooks, config };

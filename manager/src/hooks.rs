@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hostler_core::machine::Event;
+use secrecy::ExposeSecret as _;
 
 use crate::engine::{Engine, Turn};
+use crate::fleet::keys::Keys;
 use crate::store::{self, Connection};
 
 pub use hook::{HookChange, Patch};
@@ -68,6 +70,17 @@ impl Hooks {
     #[must_use]
     pub fn signer(&self) -> &Signer {
         &self.signer
+    }
+
+    /// The keys that the fleet needs: with which scripts are signed, and what opens secrets on their way to a host.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        let vault = Arc::clone(&self.vault);
+        let open = move |name: &str, sealed: &str| match vault.unseal(name, sealed) {
+            Ok(value) => Ok(value.expose_secret().as_bytes().to_vec()),
+            Err(error) => Err(error.to_string()),
+        };
+        Keys { signing: vec![self.signer.public_key()], open: Arc::new(open) }
     }
 
     /// Runs `work` and writes the events that it returns in the same transaction.

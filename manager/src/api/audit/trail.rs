@@ -1,15 +1,21 @@
-//! Writes rows of the trail, many in one transaction, and lets hooks know of them afterwards.
+//! Writes rows of the trail, many in one transaction, and lets hooks know of them afterwards (spec/hooks.md §7.12).
+//!
+//! Hooks run for what somebody did, never for what a script of a hook did: that would never end. They are told in the
+//! background; what does not fit into the queue is counted and dropped.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hostler_common::hook::{HookPoint, Occurrence, Origin};
 use hostler_common::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::api::Api;
 use crate::engine::Engine;
 use crate::metrics::hot::COUNTERS;
 use crate::store::audit::{Entry, audit_insert};
+use crate::store::hook::hook_of_point;
 
 /// How many rows may wait to be written, and how many to be told to hooks.
 const QUEUE: usize = 10_000;
@@ -36,7 +42,9 @@ impl Trail {
     pub fn start(api: &Api) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let engine = api.engine.clone();
-        tokio::spawn(write_all(engine.clone(), waiting));
+        let (told, listening) = mpsc::channel(QUEUE);
+        tokio::spawn(write_all(engine.clone(), waiting, told));
+        tokio::spawn(tell_hooks(engine.clone(), listening));
         Self { engine, trusted: Arc::new(api.config.listen.trusted_proxies.clone()), queue }
     }
 
@@ -69,7 +77,7 @@ impl Trail {
     }
 }
 
-async fn write_all(engine: Engine, mut waiting: mpsc::Receiver<Row>) {
+async fn write_all(engine: Engine, mut waiting: mpsc::Receiver<Row>, told: mpsc::Sender<Entry>) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let entries: Vec<Entry> = group.iter().map(|row: &Row| row.entry.clone()).collect();
@@ -85,15 +93,40 @@ async fn write_all(engine: Engine, mut waiting: mpsc::Receiver<Row>) {
                 })
             })
             .await;
-        if let Err(error) = written {
+        if let Err(error) = &written {
             COUNTERS.audit_lost(count);
             tracing::warn!(%error, count, "calls are not in the audit trail");
         }
         for row in group.drain(..) {
+            if written.is_ok() && !row.entry.from_hook && told.try_send(row.entry).is_err() {
+                COUNTERS.audit_lost(1);
+            }
             if let Some(written) = row.written {
                 // A caller that went away needs no answer.
                 let _gone = written.send(());
             }
         }
     }
+}
+
+async fn tell_hooks(engine: Engine, mut listening: mpsc::Receiver<Entry>) {
+    while let Some(entry) = listening.recv().await {
+        if let Err(error) = tell(&engine, entry).await {
+            COUNTERS.audit_lost(1);
+            tracing::warn!(%error, "hooks are not told of an audited call");
+        }
+    }
+}
+
+async fn tell(engine: &Engine, entry: Entry) -> crate::store::Result<()> {
+    let hooks = hook_of_point(&mut *engine.store.read().await?, HookPoint::OnAudit).await?;
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let values =
+        vec![entry.username, entry.method, entry.endpoint, entry.status.to_string(), entry.category, entry.operation];
+    let occurrence =
+        Occurrence { id: Uuid::now_v7(), point: HookPoint::OnAudit, origin: Origin::Manager, at: entry.at, values };
+    engine.occurrence(occurrence, None, hooks).await?;
+    Ok(())
 }

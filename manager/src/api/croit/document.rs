@@ -111,7 +111,8 @@ fn parameters(route: &Route) -> Vec<Value> {
     }
     for name in route.query {
         let schema = match *name {
-            "force" | "follow" => json!({ "type": "boolean" }),
+            "force" | "follow" | "output" => json!({ "type": "boolean" }),
+            "server" => json!({ "type": "string" }),
             "id" => json!({ "type": "array", "items": { "type": "integer", "format": "int32" } }),
             _ => json!({ "type": "integer" }),
         };

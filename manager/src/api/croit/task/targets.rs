@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::stream;
-use hostler_common::id::{HostId, TaskId};
+use hostler_common::id::{HostId, JobId, TaskId};
+use hostler_common::job::Captured;
 use hostler_common::time::Timestamp;
 use hostler_core::run::target::Summary;
 use http::{HeaderName, HeaderValue, header};
@@ -19,18 +20,16 @@ use super::super::Croit;
 use super::super::parameters::Parameters;
 use crate::api::native::error::{Error, Result};
 use crate::api::native::path::Id;
+use crate::engine::output::{Live, Watcher};
 use crate::store::Connection;
-use crate::store::target::{target_list, target_output};
+use crate::store::target::{target_job, target_list, target_output};
 use crate::store::task::task_find;
 
 /// How many targets an answer has at the most.
 const TARGETS_MAX: u32 = 1000;
 
-/// How long a follower waits for a change before it looks again by itself.
+/// How long a follower waits before it looks again by itself: output may come to another manager.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// How long changes are gathered before a follower looks.
-const GATHER: Duration = Duration::from_millis(20);
 
 /// Says how many bytes the script wrote, also those that are not kept.
 const TOTAL: HeaderName = HeaderName::from_static("x-output-total");
@@ -102,15 +101,18 @@ pub(in super::super) async fn output(
     let mut connection = croit.api.engine.store.read().await?;
     check(&mut connection, id).await?;
     let host = chosen(&mut connection, id, parameters.get("server")).await?;
-    let piece = piece(&mut connection, id, host, offset).await?;
+    let target = Target { task: id, host, job: target_job(&mut connection, id, host).await? };
+    // Whoever follows listens first and looks then, so that nothing falls between.
+    let watcher = croit.api.engine.outputs.watch();
+    let first = target.piece(&croit, &mut connection, offset).await?;
     drop(connection);
-    let total = HeaderValue::from(piece.total);
+    let total = HeaderValue::from(first.total);
     let media = HeaderValue::from_static("application/octet-stream");
     let body = if follow {
-        let follower = Follower { croit, task: id, host, offset, over: false };
+        let follower = Follower { croit, target, offset, watcher, ready: Some(first), over: false };
         Body::from_stream(stream::unfold(follower, Follower::next))
     } else {
-        Body::from(piece.bytes)
+        Body::from(first.bytes)
     };
     Ok(([(header::CONTENT_TYPE, media), (TOTAL, total)], body).into_response())
 }
@@ -144,54 +146,110 @@ struct Piece {
     over: bool,
 }
 
-async fn piece(connection: &mut Connection, task: TaskId, host: HostId, offset: u64) -> Result<Piece> {
-    let kept = target_output(connection, task, host).await?;
-    let kept = kept.ok_or_else(|| Error::not_found(format!("task {task} has no such server")))?;
-    let state = target_list(connection, task, None, 20_000).await?;
-    let over = state.iter().find(|target| target.host == host).is_none_or(|target| target.state.is_final());
-    let captured = kept.bytes;
+/// One host of a run.
+#[derive(Clone, Copy)]
+struct Target {
+    task: TaskId,
+    host: HostId,
+    job: Option<JobId>,
+}
+
+impl Target {
+    /// What the script wrote from an offset on: what is recorded, or what came so far.
+    async fn piece(self, croit: &Croit, connection: &mut Connection, offset: u64) -> Result<Piece> {
+        let missing = || Error::not_found(format!("task {} has no such server", self.task));
+        let all = target_list(connection, self.task, None, 20_000).await?;
+        let over = all.iter().find(|target| target.host == self.host).ok_or_else(missing)?.state.is_final();
+        let kept = target_output(connection, self.task, self.host).await?.ok_or_else(missing)?;
+        let live = if over { None } else { self.job.and_then(|job| croit.api.engine.outputs.so_far(job)) };
+        Ok(from(&live.unwrap_or(kept.bytes), offset, over))
+    }
+}
+
+/// What is kept of an output from an offset on. Offsets count what was written, so a reader knows how much is not there.
+fn from(captured: &Captured, offset: u64, over: bool) -> Piece {
     let head = captured.head.len() as u64;
     let tail_begins = captured.total.saturating_sub(captured.tail.len() as u64).max(head);
-    let from = |bytes: &[u8], begins: u64| {
+    let part = |bytes: &[u8], begins: u64| {
         let skip = usize::try_from(offset.saturating_sub(begins)).unwrap_or(usize::MAX);
         bytes.get(skip..).unwrap_or_default().to_vec()
     };
-    let mut bytes = from(&captured.head, 0);
+    let mut bytes = part(&captured.head, 0);
     if offset < tail_begins && tail_begins > head {
-        // Offsets count what was written, so a reader knows how much it did not get.
-        bytes.extend_from_slice(format!("\n… {} bytes omitted …\n", tail_begins - head.max(offset)).as_bytes());
+        let omitted = tail_begins - head.max(offset);
+        bytes.extend_from_slice(format!("\n… {omitted} bytes omitted …\n").as_bytes());
     }
-    bytes.extend(from(&captured.tail, tail_begins));
-    Ok(Piece { bytes, total: captured.total, end: captured.total.max(offset), over })
+    bytes.extend(part(&captured.tail, tail_begins));
+    Piece { bytes, total: captured.total, end: captured.total.max(offset), over }
 }
 
 /// Sends what comes until the target has ended.
 struct Follower {
     croit: Croit,
-    task: TaskId,
-    host: HostId,
+    target: Target,
     offset: u64,
+    watcher: Watcher,
+    /// What was read and not sent.
+    ready: Option<Piece>,
     over: bool,
 }
 
 impl Follower {
     async fn next(mut self) -> Option<(std::result::Result<Bytes, Infallible>, Self)> {
-        let mut changes = self.croit.api.engine.wake.watch();
         while !self.over {
-            let mut connection = self.croit.api.engine.store.read().await.ok()?;
-            let piece = piece(&mut connection, self.task, self.host, self.offset).await.ok()?;
-            drop(connection);
-            self.over = piece.over;
-            self.offset = piece.end;
-            if !piece.bytes.is_empty() {
-                return Some((Ok(piece.bytes.into()), self));
+            if let Some(piece) = self.ready.take() {
+                self.over = piece.over;
+                self.offset = piece.end;
+                if !piece.bytes.is_empty() {
+                    return Some((Ok(piece.bytes.into()), self));
+                }
+                continue;
             }
-            if !self.over {
-                // Whether it was a change or the time, it is looked again; if the manager stops, the connection ends.
-                let _either = tokio::time::timeout(LOOK, changes.changed()).await;
-                tokio::time::sleep(GATHER).await;
+            let live = tokio::time::timeout(LOOK, self.watcher.next()).await;
+            match live {
+                Ok(Some(Live::Piece { job, offset, bytes, .. })) if Some(job) == self.target.job => {
+                    if offset > self.offset {
+                        self.look().await?;
+                        continue;
+                    }
+                    let known = usize::try_from(self.offset - offset).unwrap_or(usize::MAX);
+                    if known < bytes.len() {
+                        self.offset = offset + bytes.len() as u64;
+                        return Some((Ok(bytes.slice(known..)), self));
+                    }
+                }
+                Ok(Some(Live::Piece { .. })) => {}
+                Ok(Some(Live::Ended(job))) if Some(job) != self.target.job => {}
+                Ok(Some(Live::Ended(_) | Live::Missed(_))) | Err(_) => self.look().await?,
+                Ok(None) => return None,
             }
         }
         None
+    }
+
+    /// Reads what is there. `None` ends the answer: the task is gone, or the store is.
+    async fn look(&mut self) -> Option<()> {
+        let mut connection = self.croit.api.engine.store.read().await.ok()?;
+        self.ready = Some(self.target.piece(&self.croit, &mut connection, self.offset).await.ok()?);
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_count_what_was_written() {
+        let captured = Captured { head: b"abc".to_vec(), tail: b"xyz".to_vec(), total: 10 };
+        let text = |offset| String::from_utf8(from(&captured, offset, false).bytes).unwrap();
+        assert_eq!(text(0), "abc\n… 4 bytes omitted …\nxyz");
+        assert_eq!(text(2), "c\n… 4 bytes omitted …\nxyz");
+        assert_eq!(text(5), "\n… 2 bytes omitted …\nxyz");
+        assert_eq!(text(8), "yz");
+        assert_eq!((text(10), text(99)), (String::new(), String::new()));
+        let whole = Captured { head: b"abc".to_vec(), tail: Vec::new(), total: 3 };
+        assert_eq!(from(&whole, 1, true).bytes, b"bc");
+        assert_eq!((from(&whole, 1, true).end, from(&whole, 9, true).end), (3, 9));
     }
 }
