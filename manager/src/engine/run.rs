@@ -10,12 +10,13 @@ use hostler_common::job::{JobState, JobUpdate};
 use hostler_core::hook::chain::Chain;
 use hostler_core::introspection::Introspection;
 use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, TaskChange};
+use hostler_core::operation::Operation;
 use hostler_core::refresh::Refresh;
 use hostler_core::run::Run;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChainDomain, Engine, IntrospectionDomain, RefreshDomain, RunDomain, Turn};
+use super::{ChainDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -204,6 +205,7 @@ async fn step_kind(
         Introspection::KIND => step_of::<IntrospectionDomain>(turn, tx, subject, happening).await,
         Refresh::KIND => step_of::<RefreshDomain>(turn, tx, subject, happening).await,
         Run::KIND => step_of::<RunDomain>(turn, tx, subject, happening).await,
+        Operation::KIND => step_of::<OperationDomain>(turn, tx, subject, happening).await,
         Chain::KIND => step_of::<ChainDomain>(turn, tx, subject, happening).await,
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
