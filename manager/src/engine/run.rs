@@ -364,7 +364,7 @@ async fn change_task(
 }
 
 async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &JobUpdate) -> Result<Option<Wakes>> {
-    let Some(known) = job::job_find(tx, update.job).await? else {
+    let Some((known, kind, subject)) = job::job_with_machine(tx, update.job).await? else {
         // Its machine is gone, with its host or by retention: nobody waits for it.
         return Ok(None);
     };
@@ -377,7 +377,10 @@ async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &Jo
     if !job::job_update(tx, update.job, known.state, update.state, update.outcome.as_ref(), turn.now).await? {
         return Err(Error::Moved);
     }
-    let Some((kind, subject)) = machine::machine_subject(tx, known.machine).await? else { return Ok(None) };
+    // That an agent has a job says nothing to a run, which may have thousands of them.
+    if kind == Run::KIND && update.state == JobState::Delivered {
+        return Ok(None);
+    }
     apply_kind(turn, tx, &kind, &subject, Happening::Job(update.clone())).await.map(Some)
 }
 
