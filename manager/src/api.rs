@@ -2,8 +2,10 @@
 //!
 //! A dialect turns a request into a command or a query of the layers below and renders the answer.
 
+pub mod audit;
 pub mod auth;
 pub mod certificate;
+pub mod croit;
 pub mod identity;
 pub mod introspection;
 pub mod native;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::fleet::Fleet;
+use crate::hooks::Hooks;
 use crate::identity::Identity;
 
 /// What every handler works with. Cheap to clone.
@@ -28,6 +31,8 @@ pub struct Api {
     pub identity: Identity,
     /// Enrols hosts and holds the links to their agents.
     pub fleet: Fleet,
+    /// Manages scripts, hooks and secrets.
+    pub hooks: Hooks,
     /// The settings of the installation.
     pub config: Arc<Config>,
 }

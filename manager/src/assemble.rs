@@ -22,6 +22,7 @@ use crate::engine::{Engine, EngineSettings, OsSeeds, Retention};
 use crate::fleet::authority::{Authority, OperatorPki};
 use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet};
+use crate::hooks::Hooks;
 use crate::identity::Identity;
 use crate::store::{Options, Store, host};
 
@@ -118,7 +119,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let store = Store::open(&store_options(&config)).await.context("the store cannot be opened")?;
     store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
     let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
-    let fleet = Fleet::new(engine.clone(), authority(&config)?, fleet_settings(&config));
+    let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
+        .context("the keys of scripts and secrets")?;
+    let fleet = Fleet::new(engine.clone(), authority(&config)?, fleet_settings(&config)).with_keys(hooks.keys());
     let identity = Identity::new(engine.clone(), &config.auth);
     if let Some(bootstrap) = &config.bootstrap {
         identity.bootstrap(bootstrap).await.context("bootstrap")?;
@@ -128,7 +131,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     write_addresses(&config.state_dir, &rest, &agents)?;
     let config = Arc::new(config);
     let tls = crate::api::server::tls_of(&config.listen)?;
-    let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, config };
+    let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, hooks, config };
 
     let tasks = TaskTracker::new();
     tasks.spawn({

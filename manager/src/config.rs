@@ -10,10 +10,12 @@ use hostler_daemon::settings::{self, Error};
 use serde::Deserialize;
 
 mod check;
+mod croit;
 mod proof;
 #[cfg(test)]
 mod tests;
 
+pub use croit::Croit;
 pub use proof::{CertificateRole, ClientCertificate, Keystone};
 
 /// All settings. Every key has a default but `state_dir`.
@@ -43,6 +45,9 @@ pub struct Config {
     /// Introspection.
     #[serde(default)]
     pub introspection: Introspection,
+    /// The croit dialect.
+    #[serde(default)]
+    pub croit: Croit,
     /// How long finished things are kept.
     #[serde(default)]
     pub retention: Retention,

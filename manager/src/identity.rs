@@ -5,6 +5,7 @@
 //! mutation is one transaction with its audit event, and holds at once: a token is checked against the rows, or against a
 //! cache that every mutation of this manager empties and that other managers outlive by no more than [`session::FRESH`].
 
+mod api_token;
 mod audit;
 mod callback;
 mod credential;
@@ -33,6 +34,7 @@ use crate::config;
 use crate::engine::{Engine, Turn};
 use crate::store::{self, Connection};
 
+pub use api_token::NewApiToken;
 pub use audit::By;
 pub use credential::NewCredential;
 pub use error::{Error, Result};

@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod config;
 pub mod engine;
 pub mod fleet;
+pub mod hooks;
 pub mod identity;
 pub mod metrics;
 pub mod store;

@@ -75,8 +75,14 @@ pub fn challenge(api: &Api, headers: &HeaderMap, peer: &Peer) -> String {
     }
 }
 
-/// Who calls, and with which session.
+/// Who calls, and with which session. The audit trail is told.
 pub(super) async fn identify(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
+    let who = prove(api, headers, peer).await?;
+    super::audit::called_by(&who.caller.name, who.session.as_ref().is_some_and(|session| session.of_hook()));
+    Ok(who)
+}
+
+async fn prove(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
     if api.config.auth.strategy != Strategy::None
         && let Some(caller) = certified(api, headers, peer)
     {

@@ -18,7 +18,6 @@ pub mod path;
 pub mod query;
 pub mod rule;
 pub mod section;
-pub mod task;
 pub mod version;
 
 use axum::Router;
@@ -73,9 +72,6 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/join-tokens", Some(Action::JoinToken), || post(join_token::create)),
     route("GET", "/join-tokens", Some(Action::JoinToken), || get(join_token::list)),
     route("DELETE", "/join-tokens/{id}", Some(Action::JoinToken), || delete(join_token::revoke)),
-    route("GET", "/tasks", Some(Action::TaskRead), || get(task::list)),
-    route("GET", "/tasks/{id}", Some(Action::TaskRead), || get(task::show)),
-    route("POST", "/tasks/{id}/cancel", Some(Action::TaskChange), || post(task::cancel)),
     route("GET", "/events", Some(Action::TaskRead), || get(event::list)),
     route("POST", "/rules/dry-run", Some(Action::IntrospectionRule), || post(rule::dry_run)),
     route("PUT", "/rules/{id}", Some(Action::IntrospectionRule), || put(rule::replace)),

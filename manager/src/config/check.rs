@@ -50,8 +50,8 @@ impl Settings for Config {
 impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
-        let refresh = &introspection.refresh;
-        let rules: [(&str, u64, RangeInclusive<u64>, &str); 17] = [
+        let (croit, refresh) = (&self.croit, &introspection.refresh);
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 20] = [
             ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
             ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
             ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
@@ -61,6 +61,9 @@ impl Config {
             ("introspection.probe_timeout", introspection.probe_timeout, 1..=86_400, " seconds"),
             ("introspection.api_max_limit", introspection.api_max_limit.into(), 1..=1000, ""),
             ("introspection.inventories_kept", introspection.inventories_kept.into(), 1..=100_000, ""),
+            ("croit.script_max_bytes", croit.script_max_bytes.into(), 1..=1_048_576, " bytes"),
+            ("croit.calls_per_second", croit.calls_per_second.into(), 1..=1_000_000, ""),
+            ("croit.calls_burst", croit.calls_burst.into(), 1..=10_000_000, ""),
             ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
             ("retention.tasks_days", retention.tasks_days.into(), 1..=36_500, " days"),
             ("introspection.refresh.at_once_percent", refresh.at_once_percent.into(), 1..=100, " percent"),

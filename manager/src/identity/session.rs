@@ -63,12 +63,30 @@ impl Session {
     /// The caller that the policy table judges.
     #[must_use]
     pub fn caller(&self) -> Caller {
-        let kind = if self.user.is_some() { "user" } else { "token" };
+        let kind = if self.user.is_some() {
+            "user"
+        } else if self.of_api_token() {
+            "api-token"
+        } else {
+            "token"
+        };
         Caller {
             name: format!("{kind}:{}", self.name),
             roles: self.roles.clone(),
             system_scope: self.place == Place::System,
         }
+    }
+
+    /// Whether the token is an API token of the croit dialect.
+    #[must_use]
+    pub fn of_api_token(&self) -> bool {
+        self.methods.iter().any(|method| method == super::api_token::METHOD)
+    }
+
+    /// Whether the token is for scripts of hooks: what is done with it never makes hooks run.
+    #[must_use]
+    pub fn of_hook(&self) -> bool {
+        self.methods.iter().any(|method| method == super::api_token::FOR_HOOKS)
     }
 
     /// Whether the token may manage application credentials: those that were got with a restricted one may not.
@@ -206,6 +224,11 @@ impl Identity {
             return Ok(Some(session));
         }
         let epoch = self.inner.sessions.epoch();
+        if token::is_api_token(token) {
+            let Some(session) = self.api_token_session(&hash).await?.map(Arc::new) else { return Ok(None) };
+            self.inner.sessions.put(hash, Arc::clone(&session), epoch, now);
+            return Ok(Some(session));
+        }
         let mut connection = self.read().await?;
         let Some(stored) = token_find(&mut connection, &hex::encode(hash)).await? else { return Ok(None) };
         let Some(session) = session_of(&mut connection, stored, now).await? else { return Ok(None) };

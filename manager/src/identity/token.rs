@@ -46,6 +46,19 @@ pub(super) fn is_callback(token: &str) -> bool {
     token.starts_with(CALLBACK_PREFIX)
 }
 
+/// What every API token of the croit dialect begins with.
+const API_PREFIX: &str = "gat_";
+
+/// A fresh API token.
+pub(super) fn fresh_api_token() -> Result<SecretString> {
+    Ok(format!("{API_PREFIX}{}", random::<32>()?).into())
+}
+
+/// Whether a token is an API token, by its form.
+pub(super) fn is_api_token(token: &str) -> bool {
+    token.starts_with(API_PREFIX)
+}
+
 /// A fresh audit id: public, and unique enough to tell tokens apart.
 pub(super) fn fresh_audit_id() -> Result<String> {
     random::<16>()

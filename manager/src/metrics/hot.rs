@@ -17,6 +17,7 @@ pub struct Counters {
     overload: AtomicU64,
     slow: AtomicU64,
     panics: AtomicU64,
+    audit_lost: AtomicU64,
     connections: AtomicI64,
     transactions: [Histogram; 2],
 }
@@ -36,6 +37,7 @@ impl Counters {
             overload: AtomicU64::new(0),
             slow: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            audit_lost: AtomicU64::new(0),
             connections: AtomicI64::new(0),
             transactions: [const { Histogram::new() }; 2],
         }
@@ -63,6 +65,11 @@ impl Counters {
     /// A handler panicked.
     pub fn panic(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many rows of the audit trail, or occurrences that come of them, are lost: the queue is full or the store is away.
+    pub fn audit_lost(&self, count: u64) {
+        self.audit_lost.fetch_add(count, Ordering::Relaxed);
     }
 
     /// A connection to the REST listener begins; it counts until the guard is dropped.
@@ -96,6 +103,9 @@ impl Counters {
         for (reason, count) in [("overload", &self.overload), ("timeout", &self.slow), ("panic", &self.panics)] {
             text.sample(name, &[("reason", reason)], count.load(Ordering::Relaxed));
         }
+        let name = "hostler_audit_lost_total";
+        text.metric(name, Kind::Counter, "Rows of the audit trail that could not be written or told to hooks.");
+        text.sample(name, &[], self.audit_lost.load(Ordering::Relaxed));
         let name = "hostler_http_connections";
         text.metric(name, Kind::Gauge, "Open connections to the REST listener.");
         text.sample(name, &[], self.connections.load(Ordering::Relaxed));

@@ -220,6 +220,16 @@ pub async fn host_list(
     rows.iter().map(host_from).collect()
 }
 
+/// Id, number and name of every host, by number.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn host_numbers(connection: &mut Connection) -> Result<Vec<(HostId, i64, String)>> {
+    let rows: Vec<(String, i64, String)> =
+        sqlx::query_as("select id, number, name from host order by number").fetch_all(connection).await?;
+    rows.into_iter().map(|(id, number, name)| Ok((parse_host(&id)?, number, name))).collect()
+}
+
 /// How many hosts there are in each agent state.
 ///
 /// # Errors

@@ -29,8 +29,8 @@ pub use token::{
     Revoke, Token, token_cap, token_delete, token_delete_expired, token_find, token_insert, token_prune, token_revoke,
 };
 pub use user::{
-    User, UserFilter, user_by_name, user_delete, user_find, user_insert, user_list, user_password, user_password_set,
-    user_update,
+    User, UserFilter, user_by_name, user_delete, user_find, user_insert, user_list, user_number, user_password,
+    user_password_set, user_update,
 };
 
 /// What roles hold for.

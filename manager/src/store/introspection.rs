@@ -195,3 +195,15 @@ pub async fn data_find(connection: &mut Connection, host: HostId, kind: DataKind
             .await?;
     Ok(row.map(|(text, etag, stored_at)| Document { text, etag, stored_at: Timestamp::from_micros(stored_at) }))
 }
+
+/// The digest of the last processed document of every host that has one.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn data_etags(connection: &mut Connection) -> Result<std::collections::HashMap<HostId, String>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select host_id, etag from introspection_data where kind = 'processed'")
+            .fetch_all(connection)
+            .await?;
+    rows.into_iter().map(|(host, etag)| Ok((parse_host(&host)?, etag))).collect()
+}

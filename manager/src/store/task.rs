@@ -1,5 +1,8 @@
 //! Tasks: what people asked for and can watch (design §1), and the steps of their history.
 
+mod jobs;
+mod page;
+
 use hostler_common::id::{HostId, MachineId, TaskId};
 use hostler_common::time::Timestamp;
 use hostler_core::machine::{Question, Step, TaskEnd};
@@ -10,6 +13,9 @@ use sqlx::any::AnyRow;
 use super::dialect::storable;
 use super::host::parse_host;
 use super::tx::{Connection, Error, Result, next_number};
+
+pub use jobs::{Seat, task_jobs};
+pub use page::{Bound, Comparison, TaskColumn, TaskCondition, TaskQuery, task_active, task_page};
 
 /// Where a task stands; the names are those of the croit dialect (spec/hooks.md §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

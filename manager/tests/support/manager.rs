@@ -19,6 +19,7 @@ use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, OsSeeds};
 use hostler_manager::fleet::Fleet;
 use hostler_manager::fleet::ca::Ca;
+use hostler_manager::hooks::Hooks;
 use hostler_manager::identity::Identity;
 use hostler_manager::store::{Store, host, job};
 use http::Response;
@@ -76,8 +77,9 @@ impl Manager {
             identity.bootstrap(bootstrap).await.unwrap();
         }
         let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
-        let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-        Self { api: Api { engine, identity, fleet, config: Arc::new(config) }, clock, _dir: dir }
+        let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize).unwrap();
+        let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config)).with_keys(hooks.keys());
+        Self { api: Api { engine, identity, fleet, hooks, config: Arc::new(config) }, clock, _dir: dir }
     }
 
     /// A new host.

@@ -43,8 +43,7 @@ impl Agent {
         let token = manager.join_token(json!({})).await?;
         let place = manager.place().cloned();
         let dir = tempfile::tempdir()?;
-        let agent =
-            Self { dir, place, name: name.to_owned(), settings: None, environment: Vec::new(), daemon: None };
+        let agent = Self { dir, place, name: name.to_owned(), settings: None, environment: Vec::new(), daemon: None };
         let output = join_at(agent.place.as_ref(), &agent.state_dir(), &manager.agents, &token, name)?;
         ensure!(output.status.success(), "{output:?}");
         Ok(agent)

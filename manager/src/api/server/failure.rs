@@ -11,6 +11,8 @@ use crate::metrics::Dialect;
 
 /// The dialect that a path belongs to.
 pub(super) fn dialect_of(path: &str) -> Dialect {
+    // Clients put a slash too many between the address and the path.
+    let path = path.strip_prefix('/').map_or(path, |rest| &path[rest.len() - rest.trim_start_matches('/').len()..]);
     let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if below("/api") {
         Dialect::Native
@@ -49,6 +51,8 @@ mod tests {
         for (path, dialect) in [
             ("/api", Dialect::Native),
             ("/api/hosts", Dialect::Native),
+            ("//api/hosts", Dialect::Native),
+            ("//", Dialect::Introspection),
             ("/apical", Dialect::Service),
             ("/identity/v3", Dialect::Identity),
             ("/", Dialect::Introspection),
