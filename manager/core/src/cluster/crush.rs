@@ -82,10 +82,12 @@ mod tests {
         Crush { version: Some(9), hash: Some("a".into()), ..Crush::default() }
     }
 
+    /// Version and hash that are reported; what is told, and the version that is known then.
+    type Case = (Option<u64>, Option<&'static str>, Option<(u64, u64)>, u64);
+
     #[test]
     fn changes_of_others() {
-        // (version, hash) -> (told, version that is known then).
-        let cases: &[(Option<u64>, Option<&str>, Option<(u64, u64)>, u64)] = &[
+        let cases: &[Case] = &[
             (Some(9), Some("a"), None, 9),
             (Some(10), Some("b"), Some((9, 10)), 10),
             (Some(14), Some("b"), Some((9, 14)), 14),

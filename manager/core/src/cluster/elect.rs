@@ -59,10 +59,12 @@ mod tests {
         numbers.iter().map(|number| Candidate { number: *number as i64, host: host(*number) }).collect()
     }
 
+    /// Who watches, heard at, candidates, now; who watches then.
+    type Case = (Option<u128>, i64, &'static [u128], i64, Option<u128>);
+
     #[test]
     fn the_choice() {
-        // (who watches, heard at, candidates, now) -> who watches then.
-        let cases: &[(Option<u128>, i64, &[u128], i64, Option<u128>)] = &[
+        let cases: &[Case] = &[
             (None, 0, &[], 0, None),
             (None, 0, &[7, 3, 5], 0, Some(3)),
             // A better one that comes changes nothing.

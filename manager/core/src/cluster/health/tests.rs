@@ -55,9 +55,12 @@ fn told(sequence: &[(i64, &str)], end: i64) -> Vec<String> {
     list.iter().map(|(second, transition)| format!("{second} {}", short(transition))).collect()
 }
 
+/// What is seen from which second on, until when; what is told.
+type Case = (&'static [(i64, &'static str)], i64, &'static [&'static str]);
+
 #[test]
 fn sequences() {
-    let cases: &[(&[(i64, &str)], i64, &[&str])] = &[
+    let cases: &[Case] = &[
         // The first answer is the baseline, whatever it is.
         (&[(0, "OSD_DOWN=1")], 300, &[]),
         (&[(0, "OK"), (20, "OSD_DOWN=1")], 300, &["30 degrade OSD_DOWN"]),
