@@ -6,11 +6,13 @@
 
 pub mod clock;
 pub mod ethtool;
+pub mod events;
 pub mod ipmi;
 pub mod kvm;
 pub mod nvme;
 pub mod packet;
 mod priority;
+pub mod rados;
 pub mod scsi;
 
 use std::fs::{File, OpenOptions};
