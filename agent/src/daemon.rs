@@ -208,7 +208,14 @@ impl Daemon {
                 }
                 Ok(Program { argv, deadline: spec.deadline, grace: GRACE, stdout_head: DOCUMENT_MAX, stdout_tail: 0 })
             }
-            Work::Script(_) | Work::Step(_) => Err(io::Error::other("this release cannot do that")),
+            Work::Step(step) => {
+                let file = self.journal.folder(spec.id).path().join("step.json");
+                crate::files::write_json(&file, step)?;
+                let argv = ["step", "--file", &text(&file)?, "--state-dir", &text(&self.state_dir)?];
+                let argv = std::iter::once(text(&self.executable)?).chain(argv.map(str::to_owned)).collect();
+                Ok(Program { argv, deadline: spec.deadline, grace: GRACE, stdout_head: DOCUMENT_MAX, stdout_tail: 0 })
+            }
+            Work::Script(_) => Err(io::Error::other("this release cannot do that")),
         }
     }
 

@@ -29,6 +29,9 @@ use uuid::Uuid;
 use crate::ceph::Access;
 use crate::ours;
 
+pub(crate) use cephfs::mark as cephfs_mark;
+pub(crate) use rbd::mark as rbd_mark;
+
 /// How long a source that failed is left alone before it begins anew.
 const PAUSE: Duration = Duration::from_secs(30);
 
