@@ -30,8 +30,8 @@ impl Cli {
         if !input.is_empty() {
             arguments.extend(["-i".to_owned(), "-".to_owned()]);
         }
-        if command.get("format").is_none() {
-            // What has no format may be bytes; they come as they are only to a named file.
+        if command["prefix"] == "osd getcrushmap" {
+            // Bytes come as they are only to a named file; text must not go there, on that the program stumbles.
             arguments.extend(["-o".to_owned(), "-".to_owned()]);
         }
         arguments.extend(words(command)?);
