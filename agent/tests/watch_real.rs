@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
+#[allow(dead_code)]
+mod support;
 
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -32,10 +33,14 @@ struct Watching {
 
 impl Watching {
     async fn start(assignment: &Assignment) -> Self {
+        Self::start_with(assignment, agent()).await
+    }
+
+    async fn start_with(assignment: &Assignment, executable: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let places = Places {
             runtime_dir: dir.path().join("run"),
-            executable: agent().to_owned(),
+            executable: executable.to_owned(),
             mount_types: vec!["tmpfs".into()],
             ..Places::default()
         };
@@ -237,19 +242,38 @@ fn label(osd: &str) -> Vec<u8> {
     label
 }
 
+/// A host whose one disk lies in a file, as the probe takes disks of memory for none, and an agent that probes that host.
+fn recorded_host() -> (support::Host, PathBuf) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let host = support::Host::empty();
+    let base = "/sys/devices/pci0000:00/0000:00:1f.2/ata1/sdx";
+    for (file, text) in [("size", "12582912"), ("dev", "8:368"), ("queue/rotational", "0"), ("device/model", "M")] {
+        host.file(&format!("{base}/{file}"), text);
+    }
+    host.link("/sys/block/sdx", &format!("../{}", &base[5..]));
+    host.link("/sys/class/block/sdx", &format!("../../{}", &base[5..]));
+    host.image("/dev/sdx", 6 << 30, &[]);
+    let script = host.path("/agent");
+    let text = format!("#!/bin/sh\nexec '{}' \"$@\" --root '{}'\n", agent().display(), host.dir.path().display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    (host, script)
+}
+
 #[tokio::test]
 async fn a_disk_that_becomes_an_osd() {
     let Some(disk) = root().then(Zram::new).flatten() else { return };
-    let mut watching = Watching::start(&Assignment::default()).await;
-    // The baseline is read by a process of its own.
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    std::fs::OpenOptions::new().write(true).open(disk.path()).unwrap().write_all_at(&label("12"), 0).unwrap();
-    std::fs::write(format!("/sys/block/zram{}/uevent", disk.0), "change").unwrap();
+    let (host, script) = recorded_host();
+    let mut watching = Watching::start_with(&Assignment::default(), &script).await;
+    let event = || std::fs::write(format!("/sys/block/zram{}/uevent", disk.0), "change").unwrap();
+    event();
+    watching.silent(HookPoint::PostFormatDisk, Duration::from_secs(8)).await;
+    host.image("/dev/sdx", 6 << 30, &[(0, &label("12"))]);
+    event();
     let occurrence = watching.next(HookPoint::PostFormatDisk).await;
-    let expected = [disk.path().display().to_string(), "osd".into(), "12".into(), "ok".into()];
-    assert_eq!([0, 2, 3, 4].map(|at| occurrence.values[at].clone()), expected);
-    std::fs::write(format!("/sys/block/zram{}/uevent", disk.0), "change").unwrap();
-    watching.silent(HookPoint::PostFormatDisk, Duration::from_secs(12)).await;
+    assert_eq!([0, 2, 3, 4].map(|at| occurrence.values[at].as_str()), ["/dev/sdx", "osd", "12", "ok"]);
+    event();
+    watching.silent(HookPoint::PostFormatDisk, Duration::from_secs(8)).await;
 }
 
 fn format(runtime: &Path, step: FormatDisk) -> Result<StepResult, String> {
