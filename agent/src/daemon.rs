@@ -35,6 +35,8 @@ pub struct Daemon {
     executable: PathBuf,
     state_dir: PathBuf,
     capabilities: Vec<String>,
+    /// The steps that the host allows.
+    steps: Vec<String>,
     up: Option<mpsc::Sender<v1::AgentFrame>>,
     ended: mpsc::Sender<JobId>,
     endings: mpsc::Receiver<JobId>,
@@ -57,6 +59,7 @@ impl Daemon {
             executable: std::env::current_exe()?,
             state_dir,
             capabilities: config.allow.jobs.clone(),
+            steps: config.allow.steps.clone(),
             up: None,
             ended,
             endings,
@@ -207,6 +210,9 @@ impl Daemon {
                     argv.extend(["--sections".into(), sections.join(",")]);
                 }
                 Ok(Program { argv, deadline: spec.deadline, grace: GRACE, stdout_head: DOCUMENT_MAX, stdout_tail: 0 })
+            }
+            Work::Step(step) if !self.steps.iter().any(|allowed| allowed == step.name()) => {
+                Err(io::Error::other(format!("the host does not allow the step {} (allow.steps)", step.name())))
             }
             Work::Step(step) => {
                 let file = self.journal.folder(spec.id).path().join("step.json");

@@ -1,6 +1,6 @@
 //! Clients, watching and steps against a real Ceph cluster.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 
@@ -12,8 +12,10 @@ use common::{Cluster, agent, installed};
 use hostler_agent::ceph::{CephClient, Cli, Error, Rados, parse};
 use hostler_agent::watch::{Places, Seen, start_in};
 use hostler_common::cluster::ClusterState;
-use hostler_common::hook::{Assignment, HookPoint, Occurrence, Origin};
-use hostler_common::step::{CephDaemon, CephFlag, CrushChange, CrushEdit, RbdSnapshot, Step, StepResult, UnitAction};
+use hostler_common::hook::{Assignment, HookPoint, LeaseFile, LeaseFormat, Occurrence, Origin};
+use hostler_common::step::{
+    CephDaemon, CephFlag, CephFsSnapshot, CrushChange, CrushEdit, RbdSnapshot, Step, StepResult, UnitAction,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +45,7 @@ fn step(cluster: &Cluster, step: &Step) -> Result<StepResult, String> {
 async fn next<T>(seen: &mut mpsc::Receiver<Seen>, what: &str, pick: impl Fn(Seen) -> Option<T>) -> T {
     let wait = async {
         loop {
-            if let Some(found) = pick(seen.recv().await.expect("the sources ended")) {
+            if let Some(found) = pick(seen.recv().await.unwrap()) {
                 return found;
             }
         }
@@ -240,5 +242,144 @@ async fn a_watching_host_tells_what_others_do() {
     cluster.kill_monitors();
     next(&mut seen, "that nobody answers", state(|state| state.health.is_none())).await;
     handle.assign(Assignment::default());
+    stop.cancel();
+}
+
+fn cephfs(cluster: &Cluster, path: &str, subvolume: &str, snapshot: &str) -> Result<StepResult, String> {
+    let snapshot = CephFsSnapshot {
+        filesystem: "fs".into(),
+        path: path.into(),
+        subvolume: subvolume.into(),
+        group: String::new(),
+        snapshot: snapshot.into(),
+    };
+    step(cluster, &Step::CephFsSnapshot(snapshot))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_of_a_file_system() {
+    if !installed() {
+        return;
+    }
+    let cluster = tokio::task::spawn_blocking(|| {
+        let mut cluster = Cluster::start();
+        cluster.start_filesystem();
+        cluster.ceph(&["fs", "subvolume", "create", "fs", "sub"]);
+        cluster
+    });
+    let cluster = cluster.await.unwrap();
+    let places = Places {
+        ceph: cluster.access(),
+        runtime_dir: cluster.path("runtime"),
+        executable: agent().to_owned(),
+        snapshots_every: Duration::from_millis(500),
+        ..Places::default()
+    };
+    let (out, mut seen) = mpsc::channel(64);
+    let stop = CancellationToken::new();
+    let assignment = Assignment { clusters: vec![cluster.fsid.clone()], ..Assignment::default() };
+    let _handle = start_in(places, &assignment, out, stop.clone());
+    next(&mut seen, "the cluster", state(|state| state.health.is_some())).await;
+    // The baseline of the subvolume is read.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let made = cephfs(&cluster, "", "sub", "ours").unwrap();
+    assert!(made.after["path"].as_str().unwrap().contains("/sub/"), "{made:?}");
+    assert!(cephfs(&cluster, "", "sub", "ours").unwrap_err().contains("already"));
+    assert!(cephfs(&cluster, "", "absent", "x").unwrap_err().contains("not begun"));
+    cluster.ceph(&["fs", "subvolume", "snapshot", "create", "fs", "sub", "theirs"]);
+    let told = next(&mut seen, "the snapshot", occurrence(HookPoint::OnCephFsSnapshotComplete)).await;
+    assert_eq!([0, 2, 3, 4].map(|at| told.values[at].as_str()), ["fs", "theirs", "", "sub"]);
+    assert!(told.values[1].starts_with("/volumes/"), "{:?}", told.values);
+    stop.cancel();
+
+    if std::path::Path::new("/dev/fuse").exists() && nix::unistd::geteuid().is_root() {
+        let made = cephfs(&cluster, "/volumes", "", "whole").unwrap();
+        assert_eq!(made.after["snapshot"], "whole");
+        assert!(cephfs(&cluster, "/volumes", "", "whole").unwrap_err().contains("already"));
+        assert!(cephfs(&cluster, "/absent", "", "whole").unwrap_err().contains("not begun"));
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(&cluster.dir.path().display().to_string()), "nothing stays mounted");
+    } else {
+        eprintln!("SKIPPED: directories, for which one must be root and have FUSE");
+    }
+}
+
+/// A file system that is mounted by a process that does not answer, until it is let go.
+struct Hung {
+    place: std::path::PathBuf,
+    fuse: std::process::Child,
+}
+
+impl Hung {
+    fn mount(cluster: &Cluster) -> Self {
+        let place = cluster.path("persistent");
+        std::fs::create_dir(&place).unwrap();
+        let mut command = Command::new("ceph-fuse");
+        command.args(["-f", "--client_fs", "fs"]).arg(&place).env("CEPH_CONF", cluster.conf());
+        let fuse = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mounted = || std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(place.to_str().unwrap());
+        common::wait_for("the mount", Duration::from_secs(30), mounted);
+        // It answers once, so that the mount is whole.
+        std::fs::read_dir(&place).unwrap();
+        let hung = Self { place, fuse };
+        hung.signal(nix::sys::signal::Signal::SIGSTOP);
+        hung
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.fuse.id() as i32), signal).unwrap();
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        // SIGKILL also ends what is stopped, and with it whoever waits for an answer.
+        self.fuse.kill().ok();
+        self.fuse.wait().ok();
+        Command::new("umount").arg("--lazy").arg(&self.place).status().ok();
+    }
+}
+
+/// Spec/hooks.md §13.11.
+#[tokio::test]
+async fn a_file_system_that_hangs_holds_up_nothing_else() {
+    if !installed() || !std::path::Path::new("/dev/fuse").exists() || !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: for this one must be root and have Ceph and FUSE");
+        return;
+    }
+    let (cluster, hung) = tokio::task::spawn_blocking(|| {
+        let mut cluster = Cluster::start();
+        cluster.start_filesystem();
+        let hung = Hung::mount(&cluster);
+        (cluster, hung)
+    })
+    .await
+    .unwrap();
+    let leases = cluster.path("leases");
+    std::fs::write(&leases, "").unwrap();
+    let file = LeaseFile { path: leases.display().to_string(), format: LeaseFormat::Dnsmasq };
+    let assignment = Assignment {
+        persistent_path: hung.place.display().to_string(),
+        lease_files: vec![file],
+        ..Assignment::default()
+    };
+    let places = Places { runtime_dir: cluster.path("runtime"), executable: agent().to_owned(), ..Places::default() };
+    let (out, mut seen) = mpsc::channel(64);
+    let stop = CancellationToken::new();
+    let _handle = start_in(places, &assignment, out, stop.clone());
+    // The runtime has one thread: if anything blocked it, these sleeps would take much longer.
+    let began = std::time::Instant::now();
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    std::fs::write(&leases, "9 00:11:22:33:44:55 10.0.0.5 a *\n").unwrap();
+    let lease = tokio::time::timeout(Duration::from_secs(5), seen.recv()).await.unwrap();
+    assert!(matches!(lease, Some(Seen::Occurrence(told)) if told.point == HookPoint::OnDhcpLeaseUpdate));
+    // It answers again, and is told then.
+    hung.signal(nix::sys::signal::Signal::SIGCONT);
+    let told = next(&mut seen, "the mount", occurrence(HookPoint::OnPersistentAvailable)).await;
+    assert_eq!(told.values[..2], [hung.place.display().to_string(), "fuse.ceph-fuse".into()]);
     stop.cancel();
 }

@@ -1,6 +1,6 @@
 //! Event sources and steps against the real kernel: mounts and addresses in namespaces of their own, a disk of zram.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 #[allow(dead_code)]
@@ -229,15 +229,14 @@ fn label(osd: &str) -> Vec<u8> {
     label.extend([0x6f; 16]);
     label.extend((6_u64 << 30).to_le_bytes());
     label.extend([0; 8]);
-    for text in ["main"] {
+    let text = |label: &mut Vec<u8>, text: &str| {
         label.extend((text.len() as u32).to_le_bytes());
         label.extend(text.bytes());
-    }
+    };
+    text(&mut label, "main");
     label.extend(1_u32.to_le_bytes());
-    for text in ["whoami", osd] {
-        label.extend((text.len() as u32).to_le_bytes());
-        label.extend(text.bytes());
-    }
+    text(&mut label, "whoami");
+    text(&mut label, osd);
     label.resize(4096, 0);
     label
 }

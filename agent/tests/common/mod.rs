@@ -1,7 +1,7 @@
 //! A small Ceph cluster for tests: one monitor, one manager daemon, two OSDs in memory, all in a temporary folder. Tests that
 //! need it say so and do nothing where Ceph is not installed.
 
-#![allow(clippy::unwrap_used, clippy::panic, dead_code)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, dead_code)]
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
@@ -73,7 +73,7 @@ impl Cluster {
         let conf = format!(
             "[global]\nfsid = {fsid}\nmon_host = [v2:127.0.0.1:{port}]\npublic_addr = 127.0.0.1\n\
              keyring = {dir}/keyring\nrun_dir = {dir}/run\nadmin_socket = {dir}/run/$name.asok\nlog_file = {dir}/$name.log\n\
-             mon_data = {dir}/mon\nmgr_data = {dir}/mgr\nosd_data = {dir}/osd.$id\nosd_objectstore = memstore\n\
+             mon_data = {dir}/mon\nmgr_data = {dir}/mgr\nmds_data = {dir}/mds\nosd_data = {dir}/osd.$id\nosd_objectstore = memstore\n\
              memstore_device_bytes = 1073741824\nauth_allow_insecure_global_id_reclaim = false\nmon_data_avail_warn = 2\n\
              mon_data_avail_crit = 1\nosd_pool_default_pg_autoscale_mode = off\nosd_pool_default_pg_num = 8\n\
              osd_pool_default_size = 2\nosd_pool_default_min_size = 1\nmon_allow_pool_delete = true\n\
@@ -133,6 +133,22 @@ impl Cluster {
     pub fn start_osd(&mut self, number: usize) {
         let location = format!("root=default host=host{number}");
         self.daemon("ceph-osd", &["-i", &number.to_string(), "--crush-location", &location]);
+    }
+
+    /// Adds a file system `fs` with its metadata server.
+    pub fn start_filesystem(&mut self) {
+        let keyring = self.path("keyring").display().to_string();
+        let caps = ["--cap", "mon", "allow profile mds", "--cap", "osd", "allow *", "--cap", "mds", "allow"];
+        self.tool("ceph-authtool", &[&[keyring.as_str(), "-g", "-n", "mds.m"], &caps[..]].concat());
+        self.ceph(&["auth", "import", "-i", &keyring]);
+        std::fs::create_dir_all(self.path("mds")).unwrap();
+        self.ceph(&["osd", "pool", "create", "meta", "8"]);
+        self.ceph(&["osd", "pool", "create", "data", "8"]);
+        self.ceph(&["fs", "new", "fs", "meta", "data"]);
+        self.daemon("ceph-mds", &["-i", "m"]);
+        wait_for("an active metadata server", Duration::from_secs(60), || {
+            self.ceph(&["mds", "stat"]).contains("up:active")
+        });
     }
 
     /// Kills every monitor: nobody answers any more.
