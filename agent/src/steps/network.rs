@@ -24,6 +24,9 @@ use snapshot::Snapshot;
 
 /// How long a try to reach a manager may take.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long the network has to become what it was told to be, before it is tried whether a manager is reached: some network
+/// managers go on working after their program has ended.
+const SETTLE: Duration = Duration::from_secs(3);
 /// How long between two tries.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How much longer than the step itself the process beside it waits.
@@ -92,9 +95,10 @@ fn change(
     }
 }
 
-/// Whether something becomes true in time.
+/// Whether something is true in time, when the network has settled.
 fn holds(within: Duration, what: &impl Fn() -> bool) -> bool {
     let end = Instant::now() + within;
+    std::thread::sleep(SETTLE.min(within));
     loop {
         if what() {
             return true;

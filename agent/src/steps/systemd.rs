@@ -18,8 +18,6 @@ const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const UNIT_SERVICE: &str = "org.freedesktop.systemd1.Service";
 const ROOT: &str = "/org/freedesktop/systemd1";
-/// Where there is no bus, systemd itself listens here for root.
-const PRIVATE: &str = "/run/systemd/private";
 /// How long a job may take before it is given up. systemd has limits of its own, mostly 90 s.
 const JOB: Duration = Duration::from_secs(600);
 /// How long a unit must stay as it is.
@@ -57,31 +55,18 @@ fn unreachable(error: impl std::fmt::Display) -> Failure {
 }
 
 impl Systemd {
-    /// Connects by the system bus, or to systemd itself.
+    /// Connects by the system bus. systemd's own socket will not do: its senders have names that the library refuses.
     ///
     /// # Errors
-    /// There is no systemd on this host, or it cannot be asked.
+    /// There is no systemd on this host, or no system bus.
     pub async fn connect() -> Result<Self, Failure> {
         if !Path::new("/run/systemd/system").is_dir() {
             return Err(Failure::Refused(
                 "there is no systemd on this host, so no unit can be started or stopped".into(),
             ));
         }
-        let connection = match Connection::system().await {
-            Ok(connection) => connection,
-            Err(_) => {
-                let address = format!("unix:path={PRIVATE}");
-                let builder = zbus::connection::Builder::address(address.as_str()).p2p();
-                builder.build().await.map_err(unreachable)?
-            }
-        };
+        let connection = Connection::system().await.map_err(unreachable)?;
         Ok(Self { connection })
-    }
-
-    /// For a connection that there is.
-    #[must_use]
-    pub fn over(connection: Connection) -> Self {
-        Self { connection }
     }
 
     async fn proxy(&self, path: OwnedObjectPath, interface: &'static str) -> zbus::Result<Proxy<'static>> {
