@@ -118,3 +118,12 @@ pub fn fsid(client: &mut dyn CephClient) -> Result<String, Error> {
     let fsid = reply.get("fsid").and_then(Value::as_str).map(str::to_owned);
     fsid.ok_or_else(|| Error::Unreadable("there is no fsid in it".into()))
 }
+
+/// The `fsid` of the cluster that this host may ask; `None` where there is none. Blocks its thread for ten seconds at most.
+#[must_use]
+pub fn reached(access: &Access) -> Option<String> {
+    if !access.file().exists() {
+        return None;
+    }
+    fsid(client(access).as_mut()).inspect_err(|error| tracing::info!(%error, "the cluster is not reached")).ok()
+}

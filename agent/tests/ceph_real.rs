@@ -115,7 +115,9 @@ fn both_clients_say_the_same() {
         let error = client.send(&json!({"prefix": "osd no-such-command"}), b"").unwrap_err();
         assert_eq!(error.errno(), Some(22), "{error:?}");
     }
+    assert_eq!(hostler_agent::ceph::reached(&cluster.access()), Some(cluster.fsid.clone()));
     cluster.kill_monitors();
+    assert_eq!(hostler_agent::ceph::reached(&cluster.access()), None);
     for client in &mut clients {
         let error = client.ask(&json!({"prefix": "health", "format": "json"})).unwrap_err();
         assert!(error.is_unknown(), "{error:?}");
