@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hostler_common::step::Step;
 use hostler_daemon::log::Log;
 use hostler_daemon::settings::{self, Error, Settings, Wrong};
 use serde::Deserialize;
@@ -52,16 +53,19 @@ fn host_uri() -> String {
 pub struct Allow {
     /// Kinds of jobs.
     pub jobs: Vec<String>,
+    /// Kinds of steps, for jobs of the kind `step`.
+    pub steps: Vec<String>,
     /// How many jobs run at once.
     pub jobs_at_once: usize,
 }
 
 /// The kinds of jobs that this release knows.
-pub const JOB_KINDS: [&str; 1] = ["introspect"];
+pub const JOB_KINDS: [&str; 2] = ["introspect", "step"];
 
 impl Default for Allow {
     fn default() -> Self {
-        Self { jobs: JOB_KINDS.map(str::to_owned).to_vec(), jobs_at_once: 4 }
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self { jobs: all(&JOB_KINDS), steps: all(&Step::NAMES), jobs_at_once: 4 }
     }
 }
 
@@ -84,6 +88,9 @@ impl Settings for Config {
     fn check(&self) -> Result<(), Wrong> {
         if let Some(kind) = self.allow.jobs.iter().find(|kind| !JOB_KINDS.contains(&kind.as_str())) {
             return Err(Wrong::new("allow.jobs", format!("{kind:?} is not one of {}", JOB_KINDS.join(", "))));
+        }
+        if let Some(name) = self.allow.steps.iter().find(|name| !Step::NAMES.contains(&name.as_str())) {
+            return Err(Wrong::new("allow.steps", format!("{name:?} is not one of {}", Step::NAMES.join(", "))));
         }
         if !(1..=64).contains(&self.allow.jobs_at_once) {
             return Err(Wrong::new("allow.jobs_at_once", "must be from 1 to 64"));
@@ -119,7 +126,8 @@ mod tests {
     #[test]
     fn everything_has_a_default() {
         let config = load("").unwrap();
-        assert_eq!(config.allow.jobs, ["introspect"]);
+        assert_eq!(config.allow.jobs, ["introspect", "step"]);
+        assert_eq!(config.allow.steps, Step::NAMES);
         assert_eq!(config.allow.jobs_at_once, 4);
     }
 
@@ -128,6 +136,7 @@ mod tests {
         for (text, wanted) in [
             ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect"),
             ("[allow]\njobs = \"introspect\"", ": allow.jobs: must be a list"),
+            ("[allow]\nsteps = [\"dance\"]", ": allow.steps: \"dance\" is not one of format_disk, ceph_daemon"),
             ("[allow]\njobs_at_once = 0", ": allow.jobs_at_once: must be from 1 to 64"),
             ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
             ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),

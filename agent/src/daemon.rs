@@ -36,6 +36,8 @@ pub struct Daemon {
     executable: PathBuf,
     state_dir: PathBuf,
     capabilities: Vec<String>,
+    /// The steps that the host allows.
+    steps: Vec<String>,
     up: Option<mpsc::Sender<v1::AgentFrame>>,
     ended: mpsc::Sender<JobId>,
     endings: mpsc::Receiver<JobId>,
@@ -58,6 +60,7 @@ impl Daemon {
             executable: std::env::current_exe()?,
             state_dir,
             capabilities: config.allow.jobs.clone(),
+            steps: config.allow.steps.clone(),
             up: None,
             ended,
             endings,
@@ -218,7 +221,26 @@ impl Daemon {
                     within: None,
                 })
             }
-            Work::Script(_) | Work::Step(_) => Err(io::Error::other("this release cannot do that")),
+            Work::Step(step) if !self.steps.iter().any(|allowed| allowed == step.name()) => {
+                Err(io::Error::other(format!("the host does not allow the step {} (allow.steps)", step.name())))
+            }
+            Work::Step(step) => {
+                let file = self.journal.folder(spec.id).path().join("step.json");
+                crate::files::write_json(&file, step)?;
+                let argv = ["step", "--file", &text(&file)?, "--state-dir", &text(&self.state_dir)?];
+                let argv = std::iter::once(text(&self.executable)?).chain(argv.map(str::to_owned)).collect();
+                let (stdout_head, limits) = (DOCUMENT_MAX, contain::Limits::default());
+                Ok(Program {
+                    argv,
+                    deadline: spec.deadline,
+                    grace: GRACE,
+                    stdout_head,
+                    stdout_tail: 0,
+                    limits,
+                    within: None,
+                })
+            }
+            Work::Script(_) => Err(io::Error::other("this release cannot do that")),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod bus;
+pub mod ceph;
 pub mod config;
 pub mod daemon;
 pub mod dial;
@@ -12,10 +13,13 @@ pub mod link;
 pub mod lldp;
 pub mod load;
 pub mod operator;
+pub mod ours;
 pub mod probes;
 pub mod process;
 pub mod runner;
 pub mod shared_identity;
+pub mod steps;
 pub mod sys;
+pub mod watch;
 
 pub use hostler_daemon::files;

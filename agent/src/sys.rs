@@ -6,12 +6,14 @@
 
 pub mod clock;
 pub mod ethtool;
+pub mod events;
 pub mod gate;
 pub mod ipmi;
 pub mod kvm;
 pub mod nvme;
 pub mod packet;
 mod priority;
+pub mod rados;
 pub mod scsi;
 
 use std::fs::{File, OpenOptions};

@@ -14,6 +14,7 @@ use hostler_manager::config::Config;
 use hostler_manager::engine::{Engine, OsSeeds};
 use hostler_manager::fleet::Fleet;
 use hostler_manager::fleet::ca::Ca;
+use hostler_manager::hooks::Hooks;
 use hostler_manager::identity::Identity;
 use hostler_manager::store::Store;
 use hostler_manager::store::event::{Record, event_list};
@@ -109,7 +110,8 @@ impl Site {
         let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
         let tls = server::tls_of(&config.listen).unwrap();
         let secure = tls.is_some();
-        let api = Api { engine, identity, fleet, config: Arc::new(config) };
+        let hooks = Hooks::open(engine.clone(), dir.path(), 256 << 10).unwrap();
+        let api = Api { engine, identity, fleet, hooks, config: Arc::new(config) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         tokio::spawn(server::serve(api.clone(), listener, tls, stop.clone()));

@@ -315,7 +315,7 @@ proptest! {
                     Effect::SetTimer(name, due) => drop(timers.insert(name, *due)),
                     Effect::ClearTimer(name) => drop(timers.remove(name)),
                     Effect::RunJob(_) | Effect::CancelJob(_) => {}
-                    Effect::Task(_) => prop_assert!(false, "a refresh has no task"),
+                    Effect::Task(_) | Effect::Tell(_) => prop_assert!(false, "a refresh has no task and tells nobody"),
                 }
             }
             machine = decision.next;
