@@ -316,6 +316,7 @@ proptest! {
                     Effect::ClearTimer(name) => drop(timers.remove(name)),
                     Effect::RunJob(_) | Effect::CancelJob(_) => {}
                     Effect::Task(_) => prop_assert!(false, "a refresh has no task"),
+                    Effect::Tell(message) => prop_assert!(false, "it tells nobody: {message:?}"),
                 }
             }
             machine = decision.next;
