@@ -315,7 +315,8 @@ proptest! {
                     Effect::SetTimer(name, due) => drop(timers.insert(name, *due)),
                     Effect::ClearTimer(name) => drop(timers.remove(name)),
                     Effect::RunJob(_) | Effect::CancelJob(_) => {}
-                    Effect::Task(_) | Effect::Tell(_) => prop_assert!(false, "a refresh has no task and tells nobody"),
+                    Effect::Task(_) => prop_assert!(false, "a refresh has no task"),
+                    Effect::Tell(message) => prop_assert!(false, "it tells nobody: {message:?}"),
                 }
             }
             machine = decision.next;
