@@ -59,6 +59,8 @@ pub struct Facts {
     pub job_state: Option<JobState>,
     /// The task of the operation.
     pub task: Option<TaskId>,
+    /// The Ceph cluster that the host reaches.
+    pub cluster: Option<String>,
 }
 
 /// Where an operation stands.
@@ -79,6 +81,7 @@ pub enum Stage {
 
 /// What is known of the CRUSH map that is to be changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Crush {
     /// The version that the map has.
     pub version: Option<u64>,
@@ -90,6 +93,10 @@ pub struct Crush {
     pub moved: u32,
     /// Why the last change was refused.
     pub refusal: Option<String>,
+    /// The cluster whose map it is, as far as its host says; its machine is told what is ours.
+    pub cluster: Option<String>,
+    /// Whether the cluster's machine was told that a change begins.
+    pub begun: bool,
 }
 
 /// An operation.

@@ -45,8 +45,8 @@ impl Domain for ChainDomain {
                 return Ok(Vec::new());
             };
             let hooks = hook::hook_of_point(tx, occurrence.point).await?;
-            target::occurrence_insert(tx, &occurrence, Some(host), turn.now).await?;
-            links_of(turn, tx, (&occurrence, Some(host)), &hooks).await
+            target::occurrence_insert(tx, &occurrence, host, turn.now).await?;
+            links_of(turn, tx, (&occurrence, host), &hooks).await
         })
     }
 

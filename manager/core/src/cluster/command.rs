@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use hostler_common::cluster::ClusterState;
-use hostler_common::hook::Occurrence;
 use hostler_common::id::HostId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::state::Cluster;
+use crate::machine::{Machine as _, Message};
+
 /// What can be told to the machine of a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// A host that watches says what it sees. Only the chosen host counts.
     Report {
@@ -33,8 +38,18 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The command as a message for the machine of that cluster.
+    #[must_use]
+    pub fn to(&self, fsid: &str) -> Message {
+        // A command is plain data: it always has a JSON form.
+        let body = serde_json::to_value(self).unwrap_or(Value::Null);
+        Message { kind: Cluster::KIND.into(), subject: fsid.to_owned(), body }
+    }
+}
+
 /// A change of the CRUSH map that was ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrushMove {
     /// The version before.
     pub from: u64,
@@ -72,8 +87,6 @@ pub struct Settings {
 /// Rows that a decision writes besides the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Something that hooks may be bound to happened.
-    Occurrence(Occurrence),
     /// That host is to watch the cluster from now on, and no other; `None` means that there is none that could.
     Watcher(Option<HostId>),
 }

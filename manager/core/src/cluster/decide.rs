@@ -4,17 +4,22 @@ use hostler_common::cluster::ClusterState;
 use hostler_common::error::Class;
 use hostler_common::hook::{HookPoint, Occurrence, Origin};
 use hostler_common::id::HostId;
+use serde_json::{Map, Value};
 
 use super::command::{Command, Facts, Write};
 use super::elect::elect;
 use super::health::Transition;
 use super::state::Cluster;
-use crate::machine::{Context, Decision, Effect, Input, Machine, Refusal};
+use crate::hook::chain::Word;
+use crate::machine::{Context, Decision, Effect, Event, Input, Machine, Refusal};
 
 /// Timer: a difference of the health has held for long enough.
 pub const HEALTH: &str = "health";
 /// Timer: the watching host has been silent for too long.
 pub const SILENT: &str = "silent";
+
+/// From where on the fresh identifiers of a decision are those of chains; those before are of occurrences.
+const CHAINS: u32 = 1000;
 
 /// Why a change of the CRUSH map was not ours, as hooks are told.
 const OUTSIDE: &str = "changed outside";
@@ -65,6 +70,20 @@ impl Draft<'_> {
         Ok(())
     }
 
+    fn command(&mut self, command: Command) -> Result<(), Refusal> {
+        match command {
+            Command::Report { host, state } => self.report(host, &state)?,
+            Command::CrushBegun { operation } => self.next.crush.begin(operation, self.cx.now),
+            Command::CrushEnded { operation, change } => {
+                let moved = self.next.crush.end(operation, change);
+                self.tell_crush(moved);
+            }
+            // The choice is made anew with every input.
+            Command::Hosts => {}
+        }
+        Ok(())
+    }
+
     fn done(self, before: &Cluster) -> Decision<Cluster> {
         // Where nothing fresh is known a timer would come due for ever; the next report sets it anew.
         let health = self.next.health.due().filter(|_| self.next.health.fresh(self.cx.now));
@@ -74,14 +93,34 @@ impl Draft<'_> {
         for (name, due) in [(HEALTH, health), (SILENT, silent)] {
             decision = decision.effect(due.map_or(Effect::ClearTimer(name), |at| Effect::SetTimer(name, at)));
         }
-        for occurrence in self.occurrences {
-            decision = decision.write(Write::Occurrence(occurrence));
+        let host = decision.next.watch.host.or(before.watch.host);
+        for (n, occurrence) in (CHAINS..).zip(self.occurrences) {
+            let told = event(&decision.next.fsid, &occurrence);
+            decision = decision.event(told);
+            let chain = self.cx.fresh_id(n);
+            let told = Word::Occur { occurrence: Box::new(occurrence), host, parent: None }.to(chain);
+            decision = decision.effect(Effect::Tell(told));
         }
         match watcher {
             Some(host) => decision.write(Write::Watcher(host)),
             None => decision,
         }
     }
+}
+
+/// What the world is told of an occurrence.
+fn event(fsid: &str, occurrence: &Occurrence) -> Event {
+    let kind = match occurrence.point {
+        HookPoint::OnHealthDegrade => "cluster.health_degraded",
+        HookPoint::OnHealthImprove => "cluster.health_improved",
+        HookPoint::OnHealthRecover => "cluster.health_recovered",
+        _ => "cluster.crush_changed",
+    };
+    let values = occurrence.point.parameters().iter().zip(&occurrence.values);
+    let mut data: Map<String, Value> =
+        values.map(|(parameter, value)| (parameter.name.replace('-', "_"), value.clone().into())).collect();
+    data.insert("occurrence".into(), occurrence.id.to_string().into());
+    Event { kind, subject: fsid.to_owned(), data: Value::Object(data) }
 }
 
 impl Machine for Cluster {
@@ -97,15 +136,16 @@ impl Machine for Cluster {
         }
         draft.next.watch = elect(draft.next.watch, &cx.facts.candidates, cx.now);
         match input {
-            Input::Command(Command::Report { host, state }) => draft.report(host, &state)?,
-            Input::Command(Command::CrushBegun { operation }) => draft.next.crush.begin(operation, cx.now),
-            Input::Command(Command::CrushEnded { operation, change }) => {
-                let moved = draft.next.crush.end(operation, change);
-                draft.tell_crush(moved);
-            }
+            Input::Command(command) => draft.command(command)?,
+            Input::Message(body) => match serde_json::from_value(body) {
+                Ok(command) => draft.command(command)?,
+                Err(error) => {
+                    return Err(Refusal::new(Class::Internal, format!("a cluster is told nonsense: {error}")));
+                }
+            },
             Input::Timer(name) if name == HEALTH => draft.tell_health(),
             // The choice was made above. Machines of this kind give no jobs.
-            Input::Command(Command::Hosts) | Input::Timer(_) | Input::Job(_) | Input::Message(_) => {}
+            Input::Timer(_) | Input::Job(_) => {}
         }
         Ok(draft.done(self))
     }

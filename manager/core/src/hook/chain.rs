@@ -51,8 +51,8 @@ pub enum Word {
     Occur {
         /// What happened, or is about to.
         occurrence: Box<Occurrence>,
-        /// The host that it is about.
-        host: HostId,
+        /// The host that it is about; `None` means that it is about none.
+        host: Option<HostId>,
         /// Who is told of the end.
         parent: Option<Parent>,
     },

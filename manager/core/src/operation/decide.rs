@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::points::{after, before, title};
 use super::{Command, DEPTH_MAX, Facts, Operation, Stage, Start, deadline, result_of};
+use crate::cluster;
 use crate::hook::chain::{Verdict, Word};
 use crate::machine::{Context, Decision, Effect, Event, Input, Machine, Refusal, TaskChange, TaskEnd};
 use crate::run::Parent;
@@ -51,6 +52,7 @@ impl Operation {
         };
         let mut operation = self.clone();
         operation.crush.pinned = matches!(&start.step, Step::Crush(change) if change.version.is_some());
+        operation.crush.cluster.clone_from(&cx.facts.cluster);
         operation.host = Some(start.host);
         operation.options = start.options;
         let name = format!("{} on {}", title(&start.step), seat.name);
@@ -77,10 +79,19 @@ impl Operation {
     /// Orders a job and waits for it.
     fn order(mut self, decision: Decision<Self>, step: Step, stage: Stage, cx: &Context<Facts>) -> Decision<Self> {
         let Some(host) = self.host else { return decision };
+        let changes_crush = matches!(step, Step::Crush(_));
         let spec = JobSpec { id: cx.fresh_job(0), host, deadline: deadline(&step), work: Work::Step(Box::new(step)) };
         (self.stage, self.job, self.since) = (stage, Some(spec.id), Some(cx.now));
         let due = cx.now.after(DELIVERY);
         let mut decision = decision.effect(Effect::RunJob(spec)).effect(Effect::SetTimer(CHECK, due));
+        if changes_crush
+            && !self.crush.begun
+            && let Some(fsid) = &self.crush.cluster
+        {
+            let told = cluster::Command::CrushBegun { operation: self.id };
+            decision = decision.effect(Effect::Tell(told.to(fsid)));
+            self.crush.begun = true;
+        }
         decision.next = self;
         decision
     }
@@ -93,7 +104,7 @@ impl Operation {
         let parent = Parent { kind: Self::KIND.into(), subject: self.id.to_string(), tag: self.crush.moved };
         let occurrence = Box::new(occurrence(point, values, cx));
         (self.stage, self.chain) = (Stage::Hooks, Some(chain));
-        let told = Word::Occur { occurrence, host, parent: Some(parent) }.to(chain);
+        let told = Word::Occur { occurrence, host: Some(host), parent: Some(parent) }.to(chain);
         let mut decision = decision.effect(Effect::Tell(told)).effect(Effect::ClearTimer(CHECK));
         decision.next = self;
         decision
@@ -226,7 +237,7 @@ impl Operation {
         let (Some((point, values)), Some(host)) = (point.filter(|_| !self.options.skip_hooks), self.host) else {
             return decision;
         };
-        let told = Word::Occur { occurrence: Box::new(occurrence(point, values, cx)), host, parent: None };
+        let told = Word::Occur { occurrence: Box::new(occurrence(point, values, cx)), host: Some(host), parent: None };
         decision.effect(Effect::Tell(told.to(cx.fresh_id(2))))
     }
 
@@ -244,6 +255,7 @@ impl Operation {
     ) -> Decision<Self> {
         let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
         let output = format!("{}{text}", warnings.collect::<String>());
+        let crush_told = self.crush_ended(result.as_ref());
         let data = json!({ "end": end, "status_code": status_code, "detail": text });
         let subject = self.host.map(|host| host.to_string()).unwrap_or_default();
         (self.stage, self.job, self.since) = (Stage::Over, None, None);
@@ -252,8 +264,22 @@ impl Operation {
             .effect(Effect::Task(TaskChange::Result { status_code, result }))
             .effect(Effect::Task(TaskChange::Close { end, output }))
             .event(Event { kind: "operation.finished", subject, data });
+        decision.effects.extend(crush_told);
         decision.next = self;
         decision
+    }
+
+    /// What the machine of the cluster is told of the end, if it was told of the beginning.
+    fn crush_ended(&mut self, result: Option<&Value>) -> Option<Effect> {
+        let fsid = self.crush.cluster.as_ref().filter(|_| self.crush.begun)?;
+        let after = result.map(|result| &result["after"]);
+        let change = self.crush.version.zip(after.and_then(|after| after["version"].as_u64())).map(|(from, to)| {
+            let hash = after.and_then(|after| after["hash"].as_str()).map(str::to_owned);
+            cluster::CrushMove { from, to, hash }
+        });
+        let told = cluster::Command::CrushEnded { operation: self.id, change };
+        self.crush.begun = false;
+        Some(Effect::Tell(told.to(fsid)))
     }
 
     fn cancel(&self, cx: &Context<Facts>) -> Decision<Self> {

@@ -48,12 +48,15 @@ impl World {
             match effect {
                 Effect::SetTimer(name, due) => drop(self.timers.insert(name, due)),
                 Effect::ClearTimer(name) => drop(self.timers.remove(name)),
+                Effect::Tell(told) => match serde_json::from_value(told.body).unwrap() {
+                    Word::Occur { occurrence, .. } => self.occurrences.push(*occurrence),
+                    other => panic!("{other:?}"),
+                },
                 other => panic!("{other:?}"),
             }
         }
         for write in decision.writes {
             match write {
-                Write::Occurrence(occurrence) => self.occurrences.push(occurrence),
                 Write::Watcher(watcher) => self.watchers.push(watcher),
             }
         }
