@@ -101,6 +101,7 @@ impl Daemon {
             clock_us: SystemClock.now().as_micros(),
             capabilities: self.capabilities.clone(),
             journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
+            ..v1::Hello::default()
         };
         // The queue is new and empty: there is room for the hello.
         up.try_send(v1::AgentFrame { frame: Some(Up::Hello(hello)) }).ok();
@@ -116,7 +117,7 @@ impl Daemon {
             Down::Job(job) => job.into_spec(self.identity.current().host).map(Input::Deliver),
             Down::Cancel(cancel) => cancel.job().map(Input::Cancel),
             Down::Acknowledge(acknowledge) => acknowledge.job().map(Input::Acknowledge),
-            Down::Welcome(_) => return None,
+            Down::Welcome(_) | Down::Assignment(_) | Down::AcknowledgeReport(_) => return None,
         };
         read.inspect_err(|error| tracing::warn!(%error, "an order cannot be understood")).ok()
     }
@@ -217,6 +218,7 @@ impl Daemon {
                     within: None,
                 })
             }
+            Work::Script(_) | Work::Step(_) => Err(io::Error::other("this release cannot do that")),
         }
     }
 

@@ -118,6 +118,7 @@ impl Folder {
             reason: end.reason,
             stdout: Captured { head: part("stdout.head")?, tail: part("stdout.tail")?, total: end.stdout_total },
             stderr: Captured { head: part("stderr.head")?, tail: part("stderr.tail")?, total: end.stderr_total },
+            ..Outcome::default()
         }))
     }
 

@@ -80,8 +80,14 @@ macro_rules! number_ids {
 number_ids! {
     /// The number of an event: rises by one with each, never reused.
     EventNumber;
+    /// The number of a hook: rises with each, never reused.
+    HookId;
+    /// The number of a script: rises with each, never reused.
+    ScriptId;
     /// The number of a task: rises with each, never reused.
     TaskId;
+    /// The number of a webhook: rises with each, never reused.
+    WebhookId;
 }
 
 /// Reads a UUID in any of the spellings that count as UUID-like (spec/introspection.md §1.5): optional `urn:` and

@@ -5,6 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{HostId, JobId};
+use crate::script::ScriptRun;
+use crate::step::Step;
+use crate::time::Timestamp;
 
 /// The largest output of an introspection that is kept, in bytes.
 pub const DOCUMENT_MAX: usize = 16 << 20;
@@ -31,6 +34,10 @@ pub enum Work {
         /// Names of the sections to read; empty means all.
         sections: Vec<String>,
     },
+    /// Run a script (spec/hooks.md §10).
+    Script(Box<ScriptRun>),
+    /// Make one change (spec/hooks.md §7); the answer is a [`StepResult`](crate::step::StepResult) as output.
+    Step(Box<Step>),
 }
 
 impl Work {
@@ -39,6 +46,8 @@ impl Work {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Introspect { .. } => "introspect",
+            Self::Script(_) => "script",
+            Self::Step(_) => "step",
         }
     }
 
@@ -47,6 +56,8 @@ impl Work {
     pub fn idempotent(&self) -> bool {
         match self {
             Self::Introspect { .. } => true,
+            Self::Script(_) => false,
+            Self::Step(step) => matches!(**step, Step::CrushRead),
         }
     }
 }
@@ -142,7 +153,59 @@ pub struct Outcome {
     pub stdout: Captured,
     /// What the program wrote to its standard error.
     pub stderr: Captured,
+    /// What a script wrote to both, in the order of its arrival; then `stdout` and `stderr` are empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
+    /// What it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// When it was started, by the agent's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended, by the agent's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
 }
+
+/// What a program used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Time from its start to its end, in microseconds of the monotonic clock.
+    pub wall_us: u64,
+    /// Processor time of all its processes, in microseconds.
+    pub cpu_us: u64,
+    /// The most memory that it had, in KiB.
+    pub memory_max_kib: u64,
+    /// Whether a process of it was killed because it had too much.
+    pub out_of_memory: bool,
+    /// Whether it left a core dump.
+    pub core_dumped: bool,
+}
+
+/// One of the two streams of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The output of a script: both streams in the order of their arrival, beginning and end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The bytes.
+    pub bytes: Captured,
+    /// Where the stream changes: from this offset of all that was written, bytes are of this stream. Offsets rise; only
+    /// those of the kept bytes are there, and at most [`MARKS_MAX`].
+    pub marks: Vec<(u64, Stream)>,
+    /// How many bytes were read and thrown away because keeping them would have held the script up.
+    pub dropped: u64,
+}
+
+/// The most changes of stream that are kept of one output.
+pub const MARKS_MAX: usize = 8192;
 
 /// Output of a program: its beginning and its end, byte-exact, and how much there was in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use hostler_common::id::{HostId, JobId};
-use hostler_common::job::{Captured, JobSpec, JobState, JobUpdate, Outcome, Work};
+use hostler_common::job::{Captured, JobSpec, JobState, JobUpdate, Merged, Outcome, Stream, Usage, Work};
+use hostler_common::time::Timestamp;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::v1;
 
@@ -23,6 +27,28 @@ pub enum ConvertError {
     /// A final state without outcome, or an outcome without final state.
     #[error("job {0}: an outcome goes with a final state, and only with one")]
     OutcomeMismatch(JobId),
+    /// A document within a message is not what it must be.
+    #[error("{what} cannot be understood: {reason}")]
+    Document {
+        /// Of what.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Reads a document within a message.
+///
+/// # Errors
+/// [`ConvertError::Document`].
+pub fn read_document<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, ConvertError> {
+    serde_json::from_slice(bytes).map_err(|error| ConvertError::Document { what, reason: error.to_string() })
+}
+
+/// Writes a document within a message.
+pub fn write_document<T: Serialize>(value: &T) -> Vec<u8> {
+    // Documents of this protocol have only text keys and finite numbers: writing them to memory cannot fail.
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 fn job_id(text: &str) -> Result<JobId, ConvertError> {
@@ -33,10 +59,13 @@ impl From<&JobSpec> for v1::Job {
     fn from(spec: &JobSpec) -> Self {
         let work = match &spec.work {
             Work::Introspect { sections } => v1::job::Work::Introspect(v1::Introspect { sections: sections.clone() }),
+            Work::Script(run) => v1::job::Work::Script(write_document(run)),
+            Work::Step(step) => v1::job::Work::Step(write_document(step)),
         };
         Self {
             id: spec.id.to_string(),
             deadline_ms: u64::try_from(spec.deadline.as_millis()).unwrap_or(u64::MAX),
+            secrets: Vec::new(),
             work: Some(work),
         }
     }
@@ -51,6 +80,8 @@ impl v1::Job {
         let id = job_id(&self.id)?;
         let work = match self.work {
             Some(v1::job::Work::Introspect(introspect)) => Work::Introspect { sections: introspect.sections },
+            Some(v1::job::Work::Script(run)) => Work::Script(Box::new(read_document("script", &run)?)),
+            Some(v1::job::Work::Step(step)) => Work::Step(Box::new(read_document("step", &step)?)),
             None => return Err(ConvertError::UnknownWork(id)),
         };
         Ok(JobSpec { id, host, work, deadline: Duration::from_millis(self.deadline_ms) })
@@ -152,6 +183,10 @@ impl From<Outcome> for v1::Outcome {
             reason: outcome.reason,
             stdout: Some(outcome.stdout.into()),
             stderr: Some(outcome.stderr.into()),
+            merged: outcome.merged.map(Into::into),
+            usage: outcome.usage.map(Into::into),
+            started_us: outcome.started_at.map(Timestamp::as_micros),
+            ended_us: outcome.ended_at.map(Timestamp::as_micros),
         }
     }
 }
@@ -164,6 +199,56 @@ impl From<v1::Outcome> for Outcome {
             reason: outcome.reason,
             stdout: outcome.stdout.unwrap_or_default().into(),
             stderr: outcome.stderr.unwrap_or_default().into(),
+            merged: outcome.merged.map(Into::into),
+            usage: outcome.usage.map(Into::into),
+            started_at: outcome.started_us.map(Timestamp::from_micros),
+            ended_at: outcome.ended_us.map(Timestamp::from_micros),
+        }
+    }
+}
+
+impl From<Merged> for v1::Merged {
+    fn from(merged: Merged) -> Self {
+        let mark = |(offset, stream)| v1::Mark { offset, stderr: stream == Stream::Stderr };
+        Self {
+            bytes: Some(merged.bytes.into()),
+            marks: merged.marks.into_iter().map(mark).collect(),
+            dropped: merged.dropped,
+        }
+    }
+}
+
+impl From<v1::Merged> for Merged {
+    fn from(merged: v1::Merged) -> Self {
+        let stream = |stderr| if stderr { Stream::Stderr } else { Stream::Stdout };
+        Self {
+            bytes: merged.bytes.unwrap_or_default().into(),
+            marks: merged.marks.into_iter().map(|mark| (mark.offset, stream(mark.stderr))).collect(),
+            dropped: merged.dropped,
+        }
+    }
+}
+
+impl From<Usage> for v1::Usage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            wall_us: usage.wall_us,
+            cpu_us: usage.cpu_us,
+            memory_max_kib: usage.memory_max_kib,
+            out_of_memory: usage.out_of_memory,
+            core_dumped: usage.core_dumped,
+        }
+    }
+}
+
+impl From<v1::Usage> for Usage {
+    fn from(usage: v1::Usage) -> Self {
+        Self {
+            wall_us: usage.wall_us,
+            cpu_us: usage.cpu_us,
+            memory_max_kib: usage.memory_max_kib,
+            out_of_memory: usage.out_of_memory,
+            core_dumped: usage.core_dumped,
         }
     }
 }
@@ -205,6 +290,9 @@ mod tests {
         let outcome = Outcome {
             exit_code: Some(3),
             stdout: Captured { head: vec![0, 255], tail: vec![1], total: 900 },
+            merged: Some(Merged { marks: vec![(0, Stream::Stdout), (4, Stream::Stderr)], ..Merged::default() }),
+            usage: Some(Usage { cpu_us: 7, ..Usage::default() }),
+            started_at: Some(Timestamp::from_micros(5)),
             ..Outcome::default()
         };
         let update = JobUpdate { job: id(), state: JobState::Failed, outcome: Some(outcome) };
@@ -213,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_an_error_value() {
-        let unknown = v1::Job { id: id().to_string(), deadline_ms: 1, work: None };
+        let unknown = v1::Job { id: id().to_string(), deadline_ms: 1, secrets: Vec::new(), work: None };
         assert_eq!(unknown.into_spec(HostId(uuid::Uuid::nil())), Err(ConvertError::UnknownWork(id())));
         let update = v1::JobUpdate { id: id().to_string(), state: 99, outcome: None };
         assert_eq!(JobUpdate::try_from(update), Err(ConvertError::UnknownState(id())));

@@ -3,7 +3,7 @@
 
 mod convert;
 
-pub use convert::ConvertError;
+pub use convert::{ConvertError, read_document, write_document};
 
 /// The generated messages, clients and servers.
 #[allow(missing_docs, clippy::all)]

@@ -275,6 +275,7 @@ impl Link {
             version: env!("CARGO_PKG_VERSION").into(),
             heartbeat_s: u32::try_from(heartbeat.as_secs()).unwrap_or(u32::MAX),
             clock_us: seen_at.as_micros(),
+            ..v1::Welcome::default()
         };
         if self.tell(Down::Welcome(welcome)).await.is_err() {
             return End::Gone;
@@ -321,7 +322,7 @@ impl Link {
                 }
             }
             // Being there is all that a heartbeat says to the rules; a second hello or a newer kind of frame changes nothing.
-            Some(Up::Heartbeat(_) | Up::Hello(_)) | None => Ok(()),
+            Some(Up::Heartbeat(_) | Up::Hello(_) | Up::Output(_) | Up::Report(_) | Up::Cluster(_)) | None => Ok(()),
         }
     }
 

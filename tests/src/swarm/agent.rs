@@ -89,7 +89,7 @@ impl Agent {
                             self.give(Input::Acknowledge(job)).await;
                         }
                     }
-                    link::Event::Frame(Down::Welcome(_)) => {}
+                    link::Event::Frame(Down::Welcome(_) | Down::Assignment(_) | Down::AcknowledgeReport(_)) => {}
                 },
                 Some(job) = self.endings.recv() => self.give(Input::Ended(job, JobState::Succeeded)).await,
             }
@@ -107,6 +107,7 @@ impl Agent {
             clock_us: SystemClock.now().as_micros(),
             capabilities: vec!["introspect".into()],
             journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
+            ..v1::Hello::default()
         };
         // The queue is new and empty: there is room for the hello.
         up.try_send(v1::AgentFrame { frame: Some(Up::Hello(hello)) }).ok();

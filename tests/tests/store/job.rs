@@ -97,6 +97,7 @@ async fn an_outcome_is_kept_without_its_output(bed: Bed) {
         reason: Some("nul \u{0} and ä".into()),
         stdout: Captured { head: vec![b'x'; 1 << 20], tail: Vec::new(), total: 1 << 20 },
         stderr: Captured { head: vec![0xff, 0, b'!'], tail: Vec::new(), total: 3 },
+        ..Outcome::default()
     };
     assert!(
         commit!(store, tx => job_update(tx, id, JobState::Queued, JobState::Failed, Some(&outcome), at(9)).await)

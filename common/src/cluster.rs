@@ -1,0 +1,43 @@
+//! What an agent that watches a Ceph cluster tells of it (spec/hooks.md §7.5, §7.6, §7.10, §7.11).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The state of a cluster, as one agent sees it. The latest counts; an agent sends one whenever something of it changed, and
+/// at least every minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterState {
+    /// The cluster's id.
+    pub fsid: String,
+    /// Its health; `None` means that no monitor answers.
+    pub health: Option<Health>,
+    /// The epoch of its OSD map; `None` means that it is not known.
+    pub osd_epoch: Option<u64>,
+    /// The version of its CRUSH map; `None` means that it is not known.
+    pub crush_version: Option<u64>,
+    /// SHA-256 of the CRUSH map as JSON without `choose_args`, hexadecimal: changes of those alone do not count.
+    pub crush_hash: Option<String>,
+}
+
+/// The health of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `HEALTH_OK`, `HEALTH_WARN` or `HEALTH_ERR`.
+    pub status: String,
+    /// The checks, by code.
+    pub checks: BTreeMap<String, Check>,
+}
+
+/// A health check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// `HEALTH_WARN` or `HEALTH_ERR`.
+    pub severity: String,
+    /// How many things it is about. Not always a count (spec/hooks.md §7.5).
+    pub count: i64,
+    /// One line for people.
+    pub message: String,
+    /// Whether an operator silenced it.
+    pub muted: bool,
+}
