@@ -1,11 +1,12 @@
 //! The settings of the agent: `/etc/hostler/agent.toml`, overridden by the environment. The host's own file caps what the
 //! manager may order at all (design §5).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
 use figment::providers::{Env, Format as _, Toml};
 use figment::{Figment, Metadata};
+use hostler_common::script::Digest;
 use hostler_common::settings;
 use serde::Deserialize;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub managers: Vec<String>,
     /// What the manager may order.
     pub allow: Allow,
+    /// How scripts are run.
+    pub scripts: Scripts,
     /// Logging.
     pub log: Log,
 }
@@ -33,16 +36,55 @@ pub struct Config {
 pub struct Allow {
     /// Kinds of jobs.
     pub jobs: Vec<String>,
-    /// How many jobs run at once.
+    /// How many jobs run at once; scripts have a number of their own (spec/hooks.md §10).
     pub jobs_at_once: usize,
+    /// Which scripts.
+    pub scripts: AllowScripts,
+    /// SHA-256 of the scripts that may be run, where only listed ones may.
+    pub script_digests: Vec<Digest>,
+    /// Accounts, other than the agent's own, under which scripts may run.
+    pub users: Vec<String>,
+}
+
+/// Which scripts a manager may have run. It must have signed them in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllowScripts {
+    /// All of them.
+    #[default]
+    All,
+    /// Those whose digests are listed.
+    Listed,
 }
 
 /// The kinds of jobs that this release knows.
-pub const JOB_KINDS: [&str; 1] = ["introspect"];
+pub const JOB_KINDS: [&str; 2] = ["introspect", "script"];
 
 impl Default for Allow {
     fn default() -> Self {
-        Self { jobs: JOB_KINDS.map(str::to_owned).to_vec(), jobs_at_once: 4 }
+        Self {
+            jobs: JOB_KINDS.map(str::to_owned).to_vec(),
+            jobs_at_once: 4,
+            scripts: AllowScripts::All,
+            script_digests: Vec::new(),
+            users: Vec::new(),
+        }
+    }
+}
+
+/// How scripts are run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scripts {
+    /// As long as this file is there no script of a manager is run.
+    pub opt_out_file: PathBuf,
+    /// Where folders of scripts are that run under other accounts, and credentials.
+    pub runtime_dir: PathBuf,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self { opt_out_file: "/etc/hostler/no-remote-scripts".into(), runtime_dir: "/run/hostler-agent".into() }
     }
 }
 
@@ -117,6 +159,12 @@ impl Config {
         if let Some(address) = self.managers.iter().find(|address| !is_address(address)) {
             return Err(("managers", format!("{address:?} is not HOST:PORT")));
         }
+        if !self.scripts.opt_out_file.is_absolute() {
+            return Err(("scripts.opt_out_file", "must be an absolute path".into()));
+        }
+        if !self.scripts.runtime_dir.is_absolute() {
+            return Err(("scripts.runtime_dir", "must be an absolute path".into()));
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
             let rule = format!("must be a level (error, warn, info, debug, trace) or directives: {error}");
             return Err(("log.filter", rule));
@@ -165,20 +213,24 @@ mod tests {
     #[test]
     fn everything_has_a_default() {
         let config = load("").unwrap();
-        assert_eq!(config.allow.jobs, ["introspect"]);
+        assert_eq!(config.allow.jobs, ["introspect", "script"]);
         assert_eq!(config.allow.jobs_at_once, 4);
     }
 
     #[test]
     fn errors_name_the_key_and_the_rule() {
         for (text, wanted) in [
-            ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect"),
+            ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect, script"),
             ("[allow]\njobs = \"introspect\"", ": allow.jobs: must be a list"),
             ("[allow]\njobs_at_once = 0", ": allow.jobs_at_once: must be from 1 to 64"),
             ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
             ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),
             ("managers = \"host:1\"", ": managers: must be a list"),
-            ("alow = 1", ": alow: there is no such key; the keys here are managers, allow, log"),
+            ("alow = 1", ": alow: there is no such key; the keys here are managers, allow, scripts, log"),
+            ("[allow]\nscripts = \"some\"", ": allow.scripts: "),
+            ("[allow]\nscript_digests = [\"x\"]", ": allow.script_digests.0: a digest is 64 hexadecimal digits"),
+            ("[scripts]\nruntime_dir = \"run\"", ": scripts.runtime_dir: must be an absolute path"),
+            ("[scripts]\nopt_out_file = \"no\"", ": scripts.opt_out_file: must be an absolute path"),
             ("[log]\nfilter = 3", ": log.filter: must be a text in quotes"),
             ("[log]\nfilter = \"a=b=c\"", ": log.filter: must be a level"),
             ("[log]\njson = \"yes\"", ": log.json: must be true or false"),

@@ -1,11 +1,13 @@
 //! The agent of Hostler: runs what the manager orders on one host, within what the host allows (design §6).
 
+pub mod artifacts;
 pub mod backoff;
 pub mod bus;
 pub mod config;
 pub mod daemon;
 pub mod dial;
 pub mod files;
+pub mod hooks;
 pub mod identity;
 pub mod join;
 pub mod journal;
@@ -15,5 +17,6 @@ pub mod load;
 pub mod probes;
 pub mod process;
 pub mod runner;
+pub mod script;
 pub mod shared_identity;
 pub mod sys;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -11,6 +12,7 @@ use hostler_agent::identity::Identity;
 use hostler_agent::process::{Folder, supervise};
 use hostler_agent::shared_identity::SharedIdentity;
 use hostler_agent::{lldp, probes, sys};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 const STATE_DIR: &str = "/var/lib/hostler-agent";
@@ -163,10 +165,14 @@ fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> any
         }
         tokio::spawn(listen_for_neighbours(state_dir.clone()));
         let identity = SharedIdentity::new(state_dir.clone(), identity);
-        let daemon = Daemon::new(state_dir, identity, &config).await?;
-        tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
-        sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+        let (ready, started) = oneshot::channel();
+        let daemon = Daemon::new(state_dir, identity, &config, ready).await?;
         tokio::spawn(feed_watchdog());
+        tokio::spawn(async move {
+            wait_for_start(started).await;
+            tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
+            sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+        });
         daemon.run(managers, stop).await;
         sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
         tracing::info!("agent stopped");
@@ -210,6 +216,16 @@ fn watch_parent(stop: CancellationToken) {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
         stop.cancel();
     });
+}
+
+/// Waits for the end of the scripts before the start, and tells systemd that it takes longer for as long as they run: package
+/// managers in them may wait for each other for minutes (spec/hooks.md §7.3).
+async fn wait_for_start(mut started: oneshot::Receiver<()>) {
+    let each = Duration::from_secs(10);
+    while tokio::time::timeout(each, &mut started).await.is_err() {
+        let micros = u32::try_from((each * 3).as_micros()).unwrap_or(u32::MAX);
+        sd_notify::notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(micros)]).ok();
+    }
 }
 
 /// Tells systemd that the runtime still turns, twice as often as it asks for.

@@ -30,9 +30,10 @@ impl Run {
             stdout_tail: 1000,
             limits,
             within: Some(kind),
+            script: None,
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
-        let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap();
+        let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap().unwrap();
         Self { dir, supervisor }
     }
 
