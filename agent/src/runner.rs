@@ -211,7 +211,9 @@ impl Runner {
             return Phase::ended(JobState::Refused, DEGRADED);
         }
         let lane = Lane::of(&spec.work);
-        if self.count(lane, &Phase::Accepted) >= lane.waiting_max() {
+        // One that waits for its script only has a place that nobody holds.
+        let free = lane.at_once(&self.limits).saturating_sub(self.count(lane, &Phase::Started));
+        if self.count(lane, &Phase::Accepted) >= lane.waiting_max() + free {
             let reason = format!("queue full: {} jobs of this sort wait on this host already", lane.waiting_max());
             return Phase::ended(JobState::Refused, reason);
         }

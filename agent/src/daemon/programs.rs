@@ -127,7 +127,7 @@ impl Daemon {
                 JobState::Lost
             }
         };
-        self.streams.end(job);
+        self.streams.end(job).await;
         self.give(Input::Ended(job, state)).await;
         if self.outbox.link().is_none() {
             let ended = self.runner.ended();

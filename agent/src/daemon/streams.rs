@@ -11,6 +11,7 @@ use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ const COLLECT: Duration = Duration::from_millis(200);
 /// How often it is looked for output if nobody tells of it.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long the end of a script waits for the last of its output; nobody waits for anything while that is sent.
+const LAST: Duration = Duration::from_millis(100);
+
 /// How long a full link is left alone.
 const FULL: Duration = Duration::from_millis(50);
 
@@ -39,14 +43,15 @@ pub(super) struct Streams {
 struct Running {
     folder: Folder,
     news: Arc<Notify>,
-    /// Its followers: on each link that there was another.
     over: CancellationToken,
+    /// Who follows it on the link that there is.
+    follower: Option<JoinHandle<()>>,
 }
 
 impl Streams {
     /// A script runs.
     pub(super) fn begin(&mut self, job: JobId, folder: Folder, link: Option<&Sender<v1::AgentFrame>>) {
-        let running = Running { folder, news: Arc::default(), over: CancellationToken::new() };
+        let mut running = Running { folder, news: Arc::default(), over: CancellationToken::new(), follower: None };
         if let Some(link) = link {
             running.follow(job, link.clone());
         }
@@ -54,8 +59,8 @@ impl Streams {
     }
 
     /// A link begins: watchers get what is there once more.
-    pub(super) fn open(&self, link: &Sender<v1::AgentFrame>) {
-        for (job, running) in &self.running {
+    pub(super) fn open(&mut self, link: &Sender<v1::AgentFrame>) {
+        for (job, running) in &mut self.running {
             running.follow(*job, link.clone());
         }
     }
@@ -67,23 +72,23 @@ impl Streams {
         }
     }
 
-    /// A script ended. What was written last is sent if there is room, and the ring goes.
-    pub(super) fn end(&mut self, job: JobId) {
-        if let Some(running) = self.running.remove(&job) {
-            running.over.cancel();
-            // Followers have opened what they still read.
-            tokio::spawn(async move {
-                tokio::time::sleep(COLLECT).await;
-                live::remove(running.folder.path());
-            });
+    /// A script ended. What was written last is sent if there is room, before anybody hears of the end; and the ring goes.
+    pub(super) async fn end(&mut self, job: JobId) {
+        let Some(running) = self.running.remove(&job) else { return };
+        running.over.cancel();
+        if let Some(follower) = running.follower {
+            tokio::time::timeout(LAST, follower).await.ok();
         }
+        live::remove(running.folder.path());
     }
 }
 
 impl Running {
-    fn follow(&self, job: JobId, link: Sender<v1::AgentFrame>) {
+    fn follow(&mut self, job: JobId, link: Sender<v1::AgentFrame>) {
         let follower = Follower::new(self.folder.path());
-        tokio::spawn(follow(job, follower, link, Arc::clone(&self.news), self.over.clone()));
+        let follow = follow(job, follower, link, Arc::clone(&self.news), self.over.clone());
+        // One on a link before ends with that link.
+        self.follower = Some(tokio::spawn(follow));
     }
 }
 

@@ -23,7 +23,7 @@ use super::output::{Kept, Output};
 use super::stage::{PATH, Stage};
 use super::{End, Folder, MergedEnd, Program};
 use crate::files::{read_json, sync_folder, write_json, write_plain, write_synced};
-use crate::sys::gate;
+use crate::sys::{exec, gate};
 
 /// How long output is waited for after the program itself has ended: something that it left behind may hold the pipe.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -202,7 +202,10 @@ async fn start(
     command: std::process::Command,
 ) -> Result<(Child, Contained), Failure> {
     let mut command = Command::from(command);
-    let mut gate = gate::hold(command.as_std_mut()).map_err(Failure::Born)?;
+    let mut gate = gate::hold(command.as_std_mut()).map_err(Failure::Around)?;
+    if program.script.is_some() {
+        exec::exactly(command.as_std_mut()).map_err(Failure::Around)?;
+    }
     // Starting it returns only when it has begun, so that is for another thread.
     let spawning = tokio::task::spawn_blocking(move || command.spawn());
     let (folder, limits, within) = (folder.clone(), program.limits, program.within);
