@@ -427,6 +427,12 @@ impl Link {
 
     /// The next frame that `want` takes; what comes before it is kept.
     pub async fn until<T>(&mut self, mut want: impl FnMut(&Up) -> Option<T>) -> T {
+        for at in 0..self.other.len() {
+            if let Some(found) = want(&self.other[at]) {
+                self.other.remove(at);
+                return found;
+            }
+        }
         loop {
             let frame = self.next().await;
             if let Some(found) = want(&frame) {
