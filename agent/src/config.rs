@@ -8,6 +8,7 @@ use figment::providers::{Env, Format as _, Toml};
 use figment::{Figment, Metadata};
 use hostler_common::script::Digest;
 use hostler_common::settings;
+use hostler_common::step::Step;
 use serde::Deserialize;
 
 /// Where the settings are when no file is named.
@@ -36,6 +37,8 @@ pub struct Config {
 pub struct Allow {
     /// Kinds of jobs.
     pub jobs: Vec<String>,
+    /// Kinds of steps, for jobs of the kind `step`.
+    pub steps: Vec<String>,
     /// How many jobs run at once; scripts have a number of their own (spec/hooks.md §10).
     pub jobs_at_once: usize,
     /// Which scripts.
@@ -58,12 +61,14 @@ pub enum AllowScripts {
 }
 
 /// The kinds of jobs that this release knows.
-pub const JOB_KINDS: [&str; 2] = ["introspect", "script"];
+pub const JOB_KINDS: [&str; 3] = ["introspect", "script", "step"];
 
 impl Default for Allow {
     fn default() -> Self {
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Self {
-            jobs: JOB_KINDS.map(str::to_owned).to_vec(),
+            jobs: all(&JOB_KINDS),
+            steps: all(&Step::NAMES),
             jobs_at_once: 4,
             scripts: AllowScripts::All,
             script_digests: Vec::new(),
@@ -153,6 +158,9 @@ impl Config {
         if let Some(kind) = self.allow.jobs.iter().find(|kind| !JOB_KINDS.contains(&kind.as_str())) {
             return Err(("allow.jobs", format!("{kind:?} is not one of {}", JOB_KINDS.join(", "))));
         }
+        if let Some(name) = self.allow.steps.iter().find(|name| !Step::NAMES.contains(&name.as_str())) {
+            return Err(("allow.steps", format!("{name:?} is not one of {}", Step::NAMES.join(", "))));
+        }
         if !(1..=64).contains(&self.allow.jobs_at_once) {
             return Err(("allow.jobs_at_once", "must be from 1 to 64".into()));
         }
@@ -213,15 +221,17 @@ mod tests {
     #[test]
     fn everything_has_a_default() {
         let config = load("").unwrap();
-        assert_eq!(config.allow.jobs, ["introspect", "script"]);
+        assert_eq!(config.allow.jobs, ["introspect", "script", "step"]);
+        assert_eq!(config.allow.steps, Step::NAMES);
         assert_eq!(config.allow.jobs_at_once, 4);
     }
 
     #[test]
     fn errors_name_the_key_and_the_rule() {
         for (text, wanted) in [
-            ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect, script"),
+            ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect, script, step"),
             ("[allow]\njobs = \"introspect\"", ": allow.jobs: must be a list"),
+            ("[allow]\nsteps = [\"dance\"]", ": allow.steps: \"dance\" is not one of format_disk, ceph_daemon"),
             ("[allow]\njobs_at_once = 0", ": allow.jobs_at_once: must be from 1 to 64"),
             ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
             ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),

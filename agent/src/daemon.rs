@@ -11,8 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hostler_common::cluster::ClusterState;
-use hostler_common::hook::Occurrence;
 use hostler_common::id::JobId;
 use hostler_common::job::{JobSpec, Work};
 use hostler_common::script::Digest;
@@ -37,6 +35,7 @@ use crate::process::bell::{self, Bell, Word};
 use crate::runner::{Effect, Entry, Fitness, Input, Limits, Phase, Runner};
 use crate::script::Scripts;
 use crate::shared_identity::SharedIdentity;
+use crate::watch::{Handle, Seen};
 
 /// How long the daemon waits before it writes to the journal again, on a full disk.
 const RETRY: Duration = Duration::from_secs(1);
@@ -53,6 +52,8 @@ pub struct Daemon {
     executable: PathBuf,
     state_dir: PathBuf,
     capabilities: Vec<String>,
+    /// The steps that the host allows.
+    steps: Vec<String>,
     outbox: Outbox,
     streams: Streams,
     scripts: Scripts,
@@ -72,6 +73,10 @@ pub struct Daemon {
     bell: Option<Bell>,
     inner: mpsc::Sender<Inner>,
     happened: mpsc::Receiver<Inner>,
+    /// Who watches the host, once the agent has started.
+    watchers: Option<Handle>,
+    see: mpsc::Sender<Seen>,
+    seen: mpsc::Receiver<Seen>,
 }
 
 /// What happens within the agent.
@@ -81,27 +86,8 @@ enum Inner {
     Ended(JobId),
     /// A script is here, or cannot be had.
     Fetched(Digest, Result<(), String>),
-    /// Something happened on the host.
-    Occurred(Occurrence),
-    /// A cluster that this host watches is like this.
-    Cluster(ClusterState),
-}
-
-/// Where those who watch the host tell the daemon of what they saw.
-#[derive(Clone, Debug)]
-pub struct Ear(mpsc::Sender<Inner>);
-
-impl Ear {
-    /// Something happened on the host. Waits while the daemon is busy.
-    pub async fn occurred(&self, occurrence: Occurrence) {
-        // Without a daemon the agent stops.
-        self.0.send(Inner::Occurred(occurrence)).await.ok();
-    }
-
-    /// A cluster is like this now. Waits while the daemon is busy.
-    pub async fn cluster(&self, state: ClusterState) {
-        self.0.send(Inner::Cluster(state)).await.ok();
-    }
+    /// The reach of a cluster was found out.
+    Reach(Option<String>),
 }
 
 impl Daemon {
@@ -125,11 +111,13 @@ impl Daemon {
         let bell = Bell::hang(&bell::place(&state_dir));
         let bell = bell.inspect_err(|error| tracing::warn!(%error, "ends of programs are found out later")).ok();
         let limits = Limits { kinds: config.allow.jobs.clone(), at_once: config.allow.jobs_at_once };
-        let fitness = |spec: &JobSpec| fitness(&scripts, spec);
+        let steps = &config.allow.steps;
+        let fitness = |spec: &JobSpec| fitness(&scripts, steps, spec);
         let entries = journal.entries()?;
         let (runner, effects) = Runner::recover(limits, entries, |spec| fate(&journal, spec), fitness);
         scripts.places.tidy(|job| runner.entry(job).is_some_and(open));
         let (inner, happened) = mpsc::channel(64);
+        let (see, seen) = mpsc::channel(64);
         let mut daemon = Self {
             start: Start::note(&state_dir, &boot_id(), env!("CARGO_PKG_VERSION"))?,
             journal,
@@ -138,6 +126,7 @@ impl Daemon {
             executable: std::env::current_exe()?,
             state_dir,
             capabilities: config.allow.jobs.clone(),
+            steps: config.allow.steps.clone(),
             outbox: Outbox::default(),
             streams: Streams::default(),
             scripts,
@@ -151,16 +140,13 @@ impl Daemon {
             bell,
             inner,
             happened,
+            watchers: None,
+            see,
+            seen,
         };
         daemon.tidy_folders();
         daemon.perform(effects).await;
         Ok(daemon)
-    }
-
-    /// Where the daemon hears of what was seen on the host.
-    #[must_use]
-    pub fn ear(&self) -> Ear {
-        Ear(self.inner.clone())
     }
 
     /// Runs until `stop`. Programs go on without the agent.
@@ -174,6 +160,7 @@ impl Daemon {
                 () = stop.cancelled() => break,
                 Some(event) = told.recv() => self.take(event).await,
                 Some(inner) = self.happened.recv() => self.learn(inner).await,
+                Some(seen) = self.seen.recv() => self.look(seen).await,
                 (word, name) = hear(self.bell.as_ref()) => self.rung(word, &name).await,
                 permit = self.outbox.room() => {
                     if let Some(frame) = self.next_frame() {
@@ -209,8 +196,8 @@ impl Daemon {
             capabilities: self.capabilities.clone(),
             journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
             assignment: self.hooks.bundle.revision().to_owned(),
+            cluster: self.hooks.cluster.clone().unwrap_or_default(),
             degraded: self.startup == Startup::Degraded,
-            ..v1::Hello::default()
         };
         // The queue is new and empty: there is room for the hello.
         up.try_send(v1::AgentFrame { frame: Some(Up::Hello(hello)) }).ok();
@@ -255,7 +242,7 @@ impl Daemon {
             _ => Ok(()),
         };
         let fitness = match kept {
-            Ok(()) => fitness(&self.scripts, &spec),
+            Ok(()) => fitness(&self.scripts, &self.steps, &spec),
             Err(reason) => Fitness::Refused(reason),
         };
         self.give(Input::Deliver(spec, fitness)).await;
@@ -272,10 +259,22 @@ impl Daemon {
                     tracing::warn!(script = %digest, reason, "a script cannot be had");
                 }
             }
-            Inner::Occurred(occurrence) => {
+            Inner::Reach(fsid) => {
+                if fsid.is_some() && self.outbox.link().is_some() {
+                    // The hello says so.
+                    self.anew.notify_one();
+                }
+                self.hooks.cluster = fsid;
+            }
+        }
+    }
+
+    async fn look(&mut self, seen: Seen) {
+        match seen {
+            Seen::Occurrence(occurrence) => {
                 self.occur(occurrence, 1).await;
             }
-            Inner::Cluster(state) => self.outbox.cluster(state),
+            Seen::Cluster(state) => self.outbox.cluster(state),
         }
     }
 
@@ -398,9 +397,13 @@ fn has_secrets(entry: &Entry) -> bool {
     matches!(&entry.spec.work, Work::Script(run) if !run.secrets.is_empty())
 }
 
-fn fitness(scripts: &Scripts, spec: &JobSpec) -> Fitness {
+fn fitness(scripts: &Scripts, steps: &[String], spec: &JobSpec) -> Fitness {
     match &spec.work {
         Work::Script(run) => scripts.fitness(spec.id, run),
+        Work::Step(step) if !steps.iter().any(|allowed| allowed == step.name()) => {
+            let name = step.name();
+            Fitness::Refused(format!("this host does not allow the step {name} ([allow] steps in its agent.toml)"))
+        }
         Work::Introspect { .. } | Work::Step(_) => Fitness::Ready,
     }
 }

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use hostler_common::hook::{HostReport, Occurrence};
 use hostler_common::id::{HookId, HostId, JobId};
+use hostler_common::job::Work;
 use uuid::Uuid;
 
 use self::bundle::Bundle;
@@ -27,6 +28,8 @@ pub struct Hooks {
     pub bundle: Bundle,
     /// What the manager has not acknowledged.
     pub spool: Spool,
+    /// The Ceph cluster that this host reaches, if any.
+    pub cluster: Option<String>,
     rate: Rate,
     host: HostId,
 }
@@ -40,6 +43,7 @@ impl Hooks {
         Ok(Self {
             bundle: Bundle::load(state_dir)?,
             spool: Spool::open(&state_dir.join("reports"))?,
+            cluster: None,
             rate: Rate::default(),
             host,
         })
@@ -54,7 +58,12 @@ impl Hooks {
         let rate = &mut self.rate;
         let allowed = |hook: HookId| rate.start(hook, now);
         let (assignment, host) = (self.bundle.assignment(), self.host);
-        let planned = plan(assignment, &occurrence, attempt, host, || JobId(Uuid::now_v7()), allowed);
+        let mut planned = plan(assignment, &occurrence, attempt, host, || JobId(Uuid::now_v7()), allowed);
+        for job in &mut planned.jobs {
+            if let Work::Script(run) = &mut job.spec.work {
+                run.env.insert("CLUSTER_FSID".into(), self.cluster.clone().unwrap_or_default());
+            }
+        }
         if planned.quiet {
             return Ok(planned);
         }

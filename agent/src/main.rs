@@ -11,7 +11,7 @@ use hostler_agent::daemon::Daemon;
 use hostler_agent::identity::Identity;
 use hostler_agent::process::{Folder, supervise};
 use hostler_agent::shared_identity::SharedIdentity;
-use hostler_agent::{lldp, probes, sys};
+use hostler_agent::{lldp, probes, steps, sys};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,12 @@ enum Command {
         #[command(flatten)]
         arguments: probes::Arguments,
     },
+    /// Make a change and print what became of it; the daemon starts this.
+    #[command(hide = true)]
+    Step {
+        #[command(flatten)]
+        arguments: steps::Arguments,
+    },
     /// Run the program of a job; the daemon starts this.
     #[command(hide = true)]
     Supervise {
@@ -84,6 +90,7 @@ fn main() -> ExitCode {
         Command::Run { state_dir, config, exit_with_parent } => run(state_dir, config.as_deref(), exit_with_parent),
         Command::CheckConfig { config } => check_config(config.as_deref()),
         Command::Probe { arguments } => probe(arguments),
+        Command::Step { arguments } => steps::run_cli(arguments, &mut std::io::stdout().lock()),
         Command::Supervise { folder } => supervise::run(&Folder::new(folder)).context("a program cannot be supervised"),
     };
     match done {

@@ -55,6 +55,9 @@ pub struct Program {
     /// The script that it is, if it is one; then `argv` and the limits of its output mean nothing.
     #[serde(default)]
     pub script: Option<Script>,
+    /// Whether it is there to change the host: then the sandbox of the agent's unit is not for it.
+    #[serde(default)]
+    pub changes_host: bool,
 }
 
 /// How a program ended.
@@ -224,8 +227,8 @@ impl Folder {
         }
     }
 
-    /// Starts `program` under a supervisor, the executable `supervisor`. A script gets, where systemd is, one that is a
-    /// service of its own, outside of the agent's sandbox; otherwise the supervisor is our child, and is returned.
+    /// Starts `program` under a supervisor, the executable `supervisor`. What changes the host gets, where systemd is, one
+    /// that is a service of its own, outside of the agent's sandbox; otherwise the supervisor is our child, and is returned.
     ///
     /// # Errors
     /// The folder cannot be written, or the supervisor cannot be started.
@@ -235,11 +238,11 @@ impl Folder {
         // until after its last.
         let lock = File::create(self.file("lock"))?;
         lock.try_lock().map_err(io::Error::from)?;
-        if program.script.is_some() && service::there() {
+        if program.changes_host && service::there() {
             match service::start(&self.id(), supervisor, &self.path, &lock, program) {
                 Ok(()) => return Ok(None),
                 // It works all the same, within the agent's sandbox.
-                Err(error) => tracing::warn!(%error, "systemd starts no service for a script"),
+                Err(error) => tracing::warn!(%error, "systemd starts no service for a program that changes the host"),
             }
         }
         tokio::process::Command::new(supervisor)

@@ -122,6 +122,7 @@ impl Scripts {
             limits: Limits::of_script(&run.limits, lifetime),
             within: None,
             script: Some(script),
+            changes_host: true,
         })
     }
 }

@@ -31,6 +31,7 @@ impl Run {
             limits,
             within: Some(kind),
             script: None,
+            changes_host: false,
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
         let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap().unwrap();

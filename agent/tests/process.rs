@@ -20,6 +20,7 @@ fn shell(script: &str) -> Program {
         limits: Limits::default(),
         within: None,
         script: None,
+        changes_host: false,
     }
 }
 

@@ -6,17 +6,23 @@ use hostler_common::hook::{HookPoint, Occurrence};
 use hostler_common::job::Work;
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_proto::v1;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Daemon, fitness, open};
+use super::{Daemon, Inner, fitness, open};
+use crate::ceph::{self, Access};
 use crate::hooks::plan::Plan;
 use crate::hooks::startup::{Next, Startup};
 use crate::process::live;
 use crate::runner::{Input, Steps};
+use crate::watch;
 
 impl Daemon {
     /// The agent starts.
     pub(super) async fn begin(&mut self) {
+        let told = self.inner.clone();
+        // Monitors may take their time, or never answer.
+        tokio::task::spawn_blocking(move || told.blocking_send(Inner::Reach(ceph::reached(&Access::default()))));
         self.before_start(1).await;
         self.advance().await;
     }
@@ -65,6 +71,8 @@ impl Daemon {
             // Who asked may have stopped waiting.
             ready.send(()).ok();
         }
+        let assignment = self.hooks.bundle.assignment();
+        self.watchers = Some(watch::start(assignment, self.see.clone(), CancellationToken::new()));
         let occurrence = self.start.occurrence(HookPoint::PostDaemonStart, Uuid::now_v7(), SystemClock.now());
         self.occur(occurrence, 1).await;
     }
@@ -85,7 +93,8 @@ impl Daemon {
             );
             self.outbox.report();
         }
-        let jobs = plan.jobs.iter().map(|job| (job.spec.clone(), job.after, fitness(&self.scripts, &job.spec)));
+        let jobs =
+            plan.jobs.iter().map(|job| (job.spec.clone(), job.after, fitness(&self.scripts, &self.steps, &job.spec)));
         let jobs = jobs.collect();
         self.give(Input::Local(jobs)).await;
         Some(plan)
@@ -105,6 +114,9 @@ impl Daemon {
         match self.hooks.bundle.replace(&self.scripts.keys, assignment) {
             Ok(()) => {
                 tracing::info!(revision, hooks = self.hooks.bundle.assignment().hooks.len(), "hooks were assigned");
+                if let Some(watchers) = &self.watchers {
+                    watchers.assign(self.hooks.bundle.assignment().clone());
+                }
                 self.prefetch();
             }
             Err(reason) => tracing::error!(revision, reason, "hooks that were assigned are not used"),

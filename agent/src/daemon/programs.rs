@@ -8,6 +8,7 @@ use hostler_common::id::JobId;
 use hostler_common::job::{DOCUMENT_MAX, JobSpec, JobState, Work};
 
 use super::{Daemon, Inner};
+use crate::files::write_plain;
 use crate::journal::Journal;
 use crate::process::{Program, contain};
 use crate::runner::{Fate, Input};
@@ -64,10 +65,27 @@ impl Daemon {
                     limits: contain::Limits::probe(),
                     within: None,
                     script: None,
+                    changes_host: false,
                 })
             }
             Work::Script(run) => self.scripts.program(spec, run, GRACE),
-            Work::Step(_) => Err(io::Error::other("this release cannot do that")),
+            Work::Step(step) => {
+                let file = self.journal.folder(spec.id).path().join("step.json");
+                write_plain(&file, &serde_json::to_vec(step)?)?;
+                let argv = ["step", "--file", &text(&file)?, "--state-dir", &text(&self.state_dir)?];
+                let argv = std::iter::once(text(&self.executable)?).chain(argv.map(str::to_owned)).collect();
+                Ok(Program {
+                    argv,
+                    deadline: spec.deadline,
+                    grace: GRACE,
+                    stdout_head: DOCUMENT_MAX,
+                    stdout_tail: 0,
+                    limits: contain::Limits::default(),
+                    within: None,
+                    script: None,
+                    changes_host: true,
+                })
+            }
         }
     }
 

@@ -33,6 +33,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The record of it in the program's folder.
 const FILE: &str = "contained.json";
 
+/// The slice of systemd in which all other programs of jobs are.
+pub(super) const JOBS_SLICE: &str = "hostler-jobs.slice";
+
 /// The slice of systemd in which scripts of operators are, and their supervisors.
 pub(super) const SCRIPTS_SLICE: &str = "hooks.slice";
 

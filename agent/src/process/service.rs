@@ -1,6 +1,6 @@
-//! The supervisor of a script as a service of systemd: outside of the sandbox of the agent's unit, as scripts of operators
-//! are there to change hosts (docs/decisions/0012). The script itself gets a scope of its own, with the limits; what it
-//! inherits from here is the private `/tmp`.
+//! The supervisor of a program that changes the host as a service of systemd: outside of the sandbox of the agent's unit
+//! (docs/decisions/0012). The program itself gets a scope of its own, with the limits; what a script inherits from here is the
+//! private `/tmp`.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Program;
-use super::contain::SCRIPTS_SLICE;
+use super::contain::{JOBS_SLICE, SCRIPTS_SLICE};
 use crate::bus::{Body, Bus, SYSTEMD, SYSTEMD_MANAGER, SYSTEMD_PATH};
 
 /// How much longer than its script a supervisor may live: it has to end what is left, and to write down what was.
@@ -28,7 +28,7 @@ pub(super) fn start(id: &str, supervisor: &Path, folder: &Path, lock: &File, pro
     let not_text = || io::Error::new(io::ErrorKind::InvalidInput, "a path of the agent is not UTF-8");
     let supervisor = supervisor.to_str().ok_or_else(not_text)?;
     let folder = folder.to_str().ok_or_else(not_text)?;
-    let body = order(&format!("hostler-script-{id}.service"), [supervisor, "supervise", folder], program);
+    let body = order(&format!("hostler-run-{id}.service"), [supervisor, "supervise", folder], program);
     let mut bus = Bus::connect_with_descriptors(Path::new("/"))?;
     bus.call_with([SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit"], &body, Some(lock.as_fd()))?;
     Ok(())
@@ -40,8 +40,8 @@ fn order(unit: &str, argv: [&str; 3], program: &Program) -> Body {
     let mut body = Body::new("ssa(sv)a(sa(sv))");
     body.text(unit).text("fail").list(8, |list| {
         for (name, value) in [
-            ("Description", "The supervisor of a script that Hostler runs"),
-            ("Slice", SCRIPTS_SLICE),
+            ("Description", "The supervisor of a program that Hostler runs"),
+            ("Slice", if program.script.is_some() { SCRIPTS_SLICE } else { JOBS_SLICE }),
             ("KillMode", "control-group"),
             ("CollectMode", "inactive-or-failed"),
             ("StandardOutput", "null"),
@@ -49,9 +49,8 @@ fn order(unit: &str, argv: [&str; 3], program: &Program) -> Body {
         ] {
             list.item().text(name).signature("s").text(value);
         }
-        for name in ["PrivateTmp", "SendSIGKILL"] {
-            list.item().text(name).signature("b").number(1);
-        }
+        list.item().text("SendSIGKILL").signature("b").number(1);
+        list.item().text("PrivateTmp").signature("b").number(u32::from(program.script.is_some()));
         // When asked to stop it ends its script first, for which that one has its own grace.
         let stop = micros(program.grace + Duration::from_secs(20));
         let life = micros(program.deadline.saturating_add(program.grace).saturating_add(MARGIN));

@@ -4,6 +4,7 @@
 //! manager hands in the time, the identifiers and the facts, and carries out what is decided, after it is committed
 //! (design §3).
 
+pub mod cluster;
 pub mod introspection;
 pub mod machine;
 pub mod policy;

@@ -13,10 +13,9 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::hierarchy::{Hierarchies, Hierarchy};
-use super::{Limits, PERIOD, SCRIPTS_SLICE, Usage, cgroup1, cgroup2, group};
+use super::{JOBS_SLICE, Limits, PERIOD, SCRIPTS_SLICE, Usage, cgroup1, cgroup2, group};
 use crate::bus::{Body, Bus, Reader, SYSTEMD, SYSTEMD_MANAGER, SYSTEMD_PATH};
 
-const SLICE: &str = "hostler-jobs.slice";
 const INTERFACE: &str = "org.freedesktop.systemd1.Scope";
 
 /// How long a scope has between TERM and KILL when systemd ends it.
@@ -144,7 +143,7 @@ fn start(unit: &str, pid: Pid, limits: &Limits, shared: bool, whole: bool) -> Bo
     body.text(unit).text("fail").list(8, |list| {
         for (name, value) in [
             ("Description", "A program that Hostler runs for a job"),
-            ("Slice", if limits.script { SCRIPTS_SLICE } else { SLICE }),
+            ("Slice", if limits.script { SCRIPTS_SLICE } else { JOBS_SLICE }),
             ("KillMode", "control-group"),
             ("CollectMode", "inactive-or-failed"),
         ] {
