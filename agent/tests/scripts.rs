@@ -536,3 +536,58 @@ async fn the_first_output_comes_soon() {
     // Without optimisation, and on machines that do other things too.
     assert!(times[10] < Duration::from_millis(150), "{times:?}");
 }
+
+#[tokio::test]
+async fn spec_13_6_a_cancel_through_the_agent_leaves_nothing_within_fifteen_seconds() {
+    let (manager, agent, mut link) = connected().await;
+    let script = "#!/bin/bash\ntrap '' TERM\nsetsid bash -c 'trap \"\" TERM; setsid sleep 301 & sleep 302' &\n\
+        echo up; while :; do sleep 1; done\n";
+    let spec = job(manager.script(script));
+    link.give(&spec).await;
+    link.until(|frame| matches!(frame, Up::Output(_)).then_some(())).await;
+    let contained = std::fs::read_to_string(agent.folder(spec.id).join("contained.json")).unwrap();
+    let began = Instant::now();
+    link.cancel(spec.id).await;
+    let (state, outcome) = link.end(spec.id).await;
+    let took = began.elapsed();
+    assert_eq!((state, outcome.signal), (JobState::Cancelled, Some(9)), "{contained}");
+    assert!((Duration::from_secs(9)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    for sleep in ["301", "302"] {
+        let left = std::process::Command::new("pgrep").args(["-fx", &format!("sleep {sleep}")]).status().unwrap();
+        assert!(!left.success(), "sleep {sleep} lives on");
+    }
+}
+
+/// In a host with systemd only: the sandbox of the agent's unit is not for scripts.
+#[tokio::test]
+async fn under_systemd_a_script_is_outside_of_the_agents_sandbox() {
+    if !std::path::Path::new("/run/systemd/system").exists() {
+        return eprintln!("!!! NOT TESTED: there is no systemd here");
+    }
+    let (manager, agent, mut link) = connected().await;
+    let script = "#!/bin/bash\ncat /proc/self/cgroup; grep -E 'NoNewPrivs|CapBnd' /proc/self/status\n\
+        touch /etc/hostler-was-here && rm /etc/hostler-was-here && echo writable; ls -A /tmp | wc -l\n\
+        unit=$(sed -n 's,.*/\\(hostler-job-.*scope\\)$,\\1,p' /proc/self/cgroup | head -n 1)\n\
+        systemctl show \"$unit\" -p Slice -p KillMode -p TasksMax -p MemoryMax -p CPUWeight -p RuntimeMaxUSec -p CollectMode\n\
+        systemctl show \"$(sed 's/-job-/-run-/; s/scope/service/' <<< \"$unit\")\" -p Slice -p PrivateTmp -p KillMode\n";
+    let (state, outcome) = link.run(manager.script(script)).await;
+    let said = text(&outcome);
+    assert_eq!(state, JobState::Succeeded, "{said}");
+    for wanted in [
+        "/hooks.slice/hostler-job-",
+        "NoNewPrivs:\t0\n",
+        "\nwritable\n0\n",
+        "\nSlice=hooks.slice\n",
+        "\nKillMode=control-group\n",
+        "\nTasksMax=512\n",
+        "\nMemoryMax=1073741824\n",
+        "\nCPUWeight=20\n",
+        "\nCollectMode=inactive-or-failed\n",
+        "\nPrivateTmp=yes\n",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    let own = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let caps = own.lines().find(|line| line.starts_with("CapBnd")).unwrap();
+    assert!(!said.contains(caps) || caps.ends_with("ffffffff"), "the script has what the agent has: {caps}");
+}
