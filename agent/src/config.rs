@@ -227,6 +227,12 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_is_installed_shows_every_default() {
+        let shown = load(include_str!("../../packaging/agent.toml")).unwrap();
+        assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
     fn errors_name_the_key_and_the_rule() {
         for (text, wanted) in [
             ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect, script, step"),

@@ -328,8 +328,8 @@ impl Daemon {
                     }
                 }
                 Effect::Start(job) => {
-                    if let Err(error) = self.start(job) {
-                        queue.extend(self.runner.on(Input::NotStarted(job, error.to_string())));
+                    if let Some(input) = self.start(job) {
+                        queue.extend(self.runner.on(input));
                     }
                 }
                 Effect::Fetch(job) => self.fetch_for(job),

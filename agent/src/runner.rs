@@ -40,6 +40,8 @@ pub enum Input {
     Ended(JobId, JobState),
     /// The program of a job could not be started.
     NotStarted(JobId, String),
+    /// The host does not allow a job any more, and so it was not started.
+    NotAllowed(JobId, String),
     /// A link to the manager begins.
     Connected,
 }
@@ -159,6 +161,7 @@ impl Runner {
             Input::Acknowledge(job) => self.acknowledge(job, &mut effects),
             Input::Ended(job, state) => self.end(job, Phase::Ended { state, reason: None }, &mut effects),
             Input::NotStarted(job, reason) => self.end(job, Phase::ended(JobState::Failed, reason), &mut effects),
+            Input::NotAllowed(job, reason) => self.end(job, Phase::ended(JobState::Refused, reason), &mut effects),
             Input::Connected => {
                 let ended = self.jobs.iter().filter(|(_, entry)| matches!(entry.phase, Phase::Ended { .. }));
                 effects.extend(ended.map(|(id, _)| Effect::Report(*id)));

@@ -239,7 +239,7 @@ async fn another_account_is_another_account() {
 
 #[tokio::test]
 async fn scripts_have_places_of_their_own_and_a_queue_with_an_end() {
-    let (manager, _agent, mut link) = connected().await;
+    let (manager, agent, mut link) = connected().await;
     let slow = manager.script("#!/bin/sh\nsleep 60\n");
     let specs: Vec<_> = (0..37).map(|_| job(slow.clone())).collect();
     for spec in &specs {
@@ -249,8 +249,20 @@ async fn scripts_have_places_of_their_own_and_a_queue_with_an_end() {
     assert_eq!(state, JobState::Refused);
     assert!(reason(&outcome).contains("queue full"), "{outcome:?}");
     let quick = manager.script("#!/bin/sh\necho quick\n");
-    let (state, _) = link.run(ScriptRun { blocking: true, ..quick }).await;
+    let (state, _) = link.run(ScriptRun { blocking: true, ..quick.clone() }).await;
     assert_eq!(state, JobState::Succeeded, "a script that blocks has a place of its own");
+    // While one waits the host opts out.
+    let (first, second) =
+        (job(ScriptRun { blocking: true, ..slow.clone() }), job(ScriptRun { blocking: true, ..quick }));
+    link.give(&first).await;
+    link.give(&second).await;
+    link.until(|frame| matches!(frame, Up::Update(update) if update.id == second.id.to_string()).then_some(())).await;
+    std::fs::write(agent.state.path().join("no-remote-scripts"), "").unwrap();
+    link.cancel(first.id).await;
+    let (state, outcome) = link.end(second.id).await;
+    assert_eq!(state, JobState::Refused, "{outcome:?}");
+    let ended = link.end(first.id).await;
+    assert_eq!(ended.0, JobState::Cancelled);
     for spec in specs.iter().rev().take(36 + 1).skip(1) {
         link.cancel(spec.id).await;
     }

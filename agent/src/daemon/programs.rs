@@ -7,11 +7,11 @@ use std::time::Duration;
 use hostler_common::id::JobId;
 use hostler_common::job::{DOCUMENT_MAX, JobSpec, JobState, Work};
 
-use super::{Daemon, Inner};
+use super::{Daemon, Inner, fitness};
 use crate::files::write_plain;
 use crate::journal::Journal;
 use crate::process::{Program, contain};
-use crate::runner::{Fate, Input};
+use crate::runner::{Fate, Fitness, Input};
 
 /// How long a program has between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -20,7 +20,18 @@ const GRACE: Duration = Duration::from_secs(10);
 const UNTAKEN_MAX: u64 = 50 << 20;
 
 impl Daemon {
-    pub(super) fn start(&mut self, job: JobId) -> io::Result<()> {
+    /// Starts the program of a job; what follows where that does not work.
+    pub(super) fn start(&mut self, job: JobId) -> Option<Input> {
+        let spec = &self.runner.entry(job)?.spec;
+        // It may have waited, and the host have changed its mind.
+        if let Fitness::Refused(reason) = fitness(&self.scripts, &self.steps, spec) {
+            return Some(Input::NotAllowed(job, reason));
+        }
+        let error = self.try_start(job).err()?;
+        Some(Input::NotStarted(job, error.to_string()))
+    }
+
+    fn try_start(&mut self, job: JobId) -> io::Result<()> {
         let Some(entry) = self.runner.entry(job) else { return Ok(()) };
         let program = self.program_of(&entry.spec)?;
         let folder = self.journal.folder(job);

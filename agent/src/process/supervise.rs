@@ -22,7 +22,7 @@ use super::contain::{Contained, Usage};
 use super::output::{Kept, Output};
 use super::stage::{PATH, Stage};
 use super::{End, Folder, MergedEnd, Program};
-use crate::files::{read_json, sync_folder, write_json, write_plain, write_synced};
+use crate::files::{read_json, write_json, write_plain, write_synced};
 use crate::sys::{exec, gate};
 
 /// How long output is waited for after the program itself has ended: something that it left behind may hold the pipe.
@@ -87,7 +87,6 @@ fn record(folder: &Folder, end: &End, kept: &Kept) -> io::Result<()> {
             write_synced(&folder.file(&name), bytes)?;
         }
     }
-    sync_folder(folder.path())?;
     // The end comes last: where it is, the rest is.
     write_json(&folder.file("end.json"), end)
 }
