@@ -487,3 +487,12 @@ pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// A manager, an agent and the link between them.
+pub async fn connected() -> (Manager, Agent, Link) {
+    let mut manager = Manager::start().await;
+    let mut agent = manager.agent();
+    agent.start();
+    let link = manager.link().await;
+    (manager, agent, link)
+}
