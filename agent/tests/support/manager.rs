@@ -321,7 +321,14 @@ impl Manager {
             ),
         )
         .unwrap();
-        Agent { state, config, binary: env!("CARGO_BIN_EXE_hostler-agent").into(), child: None, env: Vec::new() }
+        Agent {
+            state,
+            config,
+            binary: env!("CARGO_BIN_EXE_hostler-agent").into(),
+            child: None,
+            env: Vec::new(),
+            host: self.host,
+        }
     }
 }
 
@@ -331,6 +338,7 @@ pub struct Agent {
     pub config: PathBuf,
     pub binary: PathBuf,
     pub env: Vec<(String, String)>,
+    host: HostId,
     child: Option<tokio::process::Child>,
 }
 
@@ -371,6 +379,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        std::fs::remove_dir_all(Path::new("/dev/shm/hostler-agent").join(self.host.to_string())).ok();
         if std::thread::panicking() {
             eprintln!("the agent said:\n{}", self.log());
         }
