@@ -2,9 +2,12 @@
 //! a library that would bring a runtime of its own.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 /// Where systemd is on the bus, and the object that is its manager.
 pub const SYSTEMD: &str = "org.freedesktop.systemd1";
@@ -19,6 +22,7 @@ const METHOD_RETURN: u8 = 2;
 const ERROR: u8 = 3;
 const FIELD_ERROR_NAME: u8 = 4;
 const FIELD_REPLY_SERIAL: u8 = 5;
+const FIELD_DESCRIPTORS: u8 = 9;
 
 /// A connection.
 #[derive(Debug)]
@@ -34,6 +38,18 @@ impl Bus {
     /// # Errors
     /// "Not found" if neither is there; "timed out".
     pub fn connect(root: &Path) -> io::Result<Self> {
+        Self::open(root, false)
+    }
+
+    /// As [`Bus::connect`], for calls with descriptors.
+    ///
+    /// # Errors
+    /// As [`Bus::connect`]; "unsupported" where descriptors cannot be sent.
+    pub fn connect_with_descriptors(root: &Path) -> io::Result<Self> {
+        Self::open(root, true)
+    }
+
+    fn open(root: &Path, descriptors: bool) -> io::Result<Self> {
         let (stream, shared) = match UnixStream::connect(root.join("run/dbus/system_bus_socket")) {
             Ok(stream) => (stream, true),
             Err(_) => (UnixStream::connect(root.join("run/systemd/private"))?, false),
@@ -46,6 +62,12 @@ impl Bus {
         bus.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes())?;
         if !line(&mut bus.stream)?.starts_with("OK ") {
             return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if descriptors {
+            bus.stream.write_all(b"NEGOTIATE_UNIX_FD\r\n")?;
+            if !line(&mut bus.stream)?.starts_with("AGREE_UNIX_FD") {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
         }
         bus.stream.write_all(b"BEGIN\r\n")?;
         if shared {
@@ -67,8 +89,26 @@ impl Bus {
     /// What was answered instead: "not found" and "permission denied" for what these words mean on the bus, others with the
     /// text of the answer; "timed out"; "invalid data" for an answer that cannot be read.
     pub fn call(&mut self, method: [&str; 4], body: &Body) -> io::Result<Vec<u8>> {
+        self.call_with(method, body, None)
+    }
+
+    /// As [`Bus::call`]; with a descriptor, which the body speaks of as number 0 of kind `h`.
+    ///
+    /// # Errors
+    /// As [`Bus::call`].
+    pub fn call_with(
+        &mut self,
+        method: [&str; 4],
+        body: &Body,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Vec<u8>> {
         self.serial += 1;
-        self.stream.write_all(&message(self.serial, method, body))?;
+        let message = message(self.serial, method, body, descriptor.is_some());
+        let sent = match descriptor {
+            None => 0,
+            Some(descriptor) => send_with(&self.stream, &message, descriptor)?,
+        };
+        self.stream.write_all(&message[sent..])?;
         self.reply(self.serial)
     }
 
@@ -99,6 +139,13 @@ impl Bus {
     }
 }
 
+/// Sends as much of `bytes` as goes at once, and a descriptor with the first of them; returns how much that was.
+fn send_with(stream: &UnixStream, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<usize> {
+    let numbers = [descriptor.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    Ok(sendmsg::<()>(stream.as_raw_fd(), &[io::IoSlice::new(bytes)], &rights, MsgFlags::MSG_NOSIGNAL, None)?)
+}
+
 fn line(stream: &mut UnixStream) -> io::Result<String> {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n") && bytes.len() < 512 {
@@ -110,7 +157,7 @@ fn line(stream: &mut UnixStream) -> io::Result<String> {
 }
 
 /// A method call, little endian.
-fn message(serial: u32, [destination, path, interface, member]: [&str; 4], body: &Body) -> Vec<u8> {
+fn message(serial: u32, [destination, path, interface, member]: [&str; 4], body: &Body, descriptor: bool) -> Vec<u8> {
     let mut fields = Body::default();
     for (code, kind, text) in [(1, "o", path), (6, "s", destination), (2, "s", interface), (3, "s", member)] {
         fields.align(8).bytes.push(code);
@@ -119,6 +166,10 @@ fn message(serial: u32, [destination, path, interface, member]: [&str; 4], body:
     if !body.kinds.is_empty() {
         fields.align(8).bytes.push(8);
         fields.signature("g").signature(&body.kinds);
+    }
+    if descriptor {
+        fields.align(8).bytes.push(FIELD_DESCRIPTORS);
+        fields.signature("u").number(1);
     }
     let mut message = vec![b'l', 1, 0, 1];
     message.extend((body.bytes.len() as u32).to_le_bytes());

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hostler_common::script::Digest;
 use hostler_common::step::Step;
 use hostler_daemon::log::Log;
 use hostler_daemon::settings::{self, Error, Settings, Wrong};
@@ -21,6 +22,8 @@ pub struct Config {
     pub pki: Option<Pki>,
     /// What the manager may order.
     pub allow: Allow,
+    /// How scripts are run.
+    pub scripts: Scripts,
     /// Logging.
     pub log: Log,
 }
@@ -55,17 +58,57 @@ pub struct Allow {
     pub jobs: Vec<String>,
     /// Kinds of steps, for jobs of the kind `step`.
     pub steps: Vec<String>,
-    /// How many jobs run at once.
+    /// How many jobs run at once; scripts have a number of their own (spec/hooks.md §10).
     pub jobs_at_once: usize,
+    /// Which scripts.
+    pub scripts: AllowScripts,
+    /// SHA-256 of the scripts that may be run, where only listed ones may.
+    pub script_digests: Vec<Digest>,
+    /// Accounts, other than the agent's own, under which scripts may run.
+    pub users: Vec<String>,
+}
+
+/// Which scripts a manager may have run. It must have signed them in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AllowScripts {
+    /// All of them.
+    #[default]
+    All,
+    /// Those whose digests are listed.
+    Listed,
 }
 
 /// The kinds of jobs that this release knows.
-pub const JOB_KINDS: [&str; 2] = ["introspect", "step"];
+pub const JOB_KINDS: [&str; 3] = ["introspect", "script", "step"];
 
 impl Default for Allow {
     fn default() -> Self {
         let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Self { jobs: all(&JOB_KINDS), steps: all(&Step::NAMES), jobs_at_once: 4 }
+        Self {
+            jobs: all(&JOB_KINDS),
+            steps: all(&Step::NAMES),
+            jobs_at_once: 4,
+            scripts: AllowScripts::All,
+            script_digests: Vec::new(),
+            users: Vec::new(),
+        }
+    }
+}
+
+/// How scripts are run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scripts {
+    /// As long as this file is there no script of a manager is run.
+    pub opt_out_file: PathBuf,
+    /// Where folders of scripts are that run under other accounts, and credentials.
+    pub runtime_dir: PathBuf,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self { opt_out_file: "/etc/hostler/no-remote-scripts".into(), runtime_dir: "/run/hostler-agent".into() }
     }
 }
 
@@ -101,6 +144,12 @@ impl Settings for Config {
         if self.pki.is_some() && self.managers.is_empty() {
             return Err(Wrong::new("managers", "must name a manager: with [pki] no join has named one"));
         }
+        if !self.scripts.opt_out_file.is_absolute() {
+            return Err(Wrong::new("scripts.opt_out_file", "must be an absolute path"));
+        }
+        if !self.scripts.runtime_dir.is_absolute() {
+            return Err(Wrong::new("scripts.runtime_dir", "must be an absolute path"));
+        }
         self.log.check()
     }
 }
@@ -126,23 +175,33 @@ mod tests {
     #[test]
     fn everything_has_a_default() {
         let config = load("").unwrap();
-        assert_eq!(config.allow.jobs, ["introspect", "step"]);
+        assert_eq!(config.allow.jobs, ["introspect", "script", "step"]);
         assert_eq!(config.allow.steps, Step::NAMES);
         assert_eq!(config.allow.jobs_at_once, 4);
     }
 
     #[test]
+    fn the_file_that_is_installed_shows_every_default() {
+        let shown = load(include_str!("../../packaging/agent.toml")).unwrap();
+        assert_eq!(format!("{shown:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
     fn errors_name_the_key_and_the_rule() {
         for (text, wanted) in [
-            ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect"),
+            ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect, script, step"),
             ("[allow]\njobs = \"introspect\"", ": allow.jobs: must be a list"),
             ("[allow]\nsteps = [\"dance\"]", ": allow.steps: \"dance\" is not one of format_disk, ceph_daemon"),
             ("[allow]\njobs_at_once = 0", ": allow.jobs_at_once: must be from 1 to 64"),
             ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
             ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),
             ("managers = \"host:1\"", ": managers: must be a list"),
-            ("alow = 1", ": alow: there is no such key; the keys here are managers, pki, allow, log"),
+            ("alow = 1", ": alow: there is no such key; the keys here are managers, pki, allow, scripts, log"),
             ("pki = {ca_file = '/c', cert_file = '/c', key_file = '/k'}", ": managers: must name a manager"),
+            ("[allow]\nscripts = \"some\"", ": allow.scripts: "),
+            ("[allow]\nscript_digests = [\"x\"]", ": allow.script_digests.0: a digest is 64 hexadecimal digits"),
+            ("[scripts]\nruntime_dir = \"run\"", ": scripts.runtime_dir: must be an absolute path"),
+            ("[scripts]\nopt_out_file = \"no\"", ": scripts.opt_out_file: must be an absolute path"),
             ("[log]\nfilter = 3", ": log.filter: must be a text in quotes"),
             ("[log]\nfilter = \"a=b=c\"", ": log.filter: must be a level"),
             ("[log]\njson = \"yes\"", ": log.json: must be true or false"),

@@ -1,31 +1,47 @@
 //! The running agent: gives what happens to the runner and carries out what it answers, in order.
 
+mod local;
+mod outbox;
+mod programs;
+mod streams;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hostler_common::id::JobId;
-use hostler_common::job::{DOCUMENT_MAX, JobSpec, Work};
+use hostler_common::job::{JobSpec, Work};
+use hostler_common::script::Digest;
 use hostler_common::time::{Clock, SystemClock};
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
 use hostler_proto::v1::manager_frame::Frame as Down;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use uuid::Uuid;
 
+use self::outbox::{Item, Outbox};
+use self::programs::fate;
+use self::streams::Streams;
 use crate::config::Config;
+use crate::hooks::Hooks;
+use crate::hooks::startup::{Start, Startup};
 use crate::journal::Journal;
 use crate::link;
-use crate::process::Program;
-use crate::process::contain;
-use crate::runner::{Effect, Fate, Input, Limits, Runner};
+use crate::process::bell::{self, Bell, Word};
+use crate::runner::{Effect, Entry, Fitness, Input, Limits, Phase, Runner};
+use crate::script::Scripts;
 use crate::shared_identity::SharedIdentity;
-
-/// How long a program has between TERM and KILL.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::watch::{Handle, Seen};
 
 /// How long the daemon waits before it writes to the journal again, on a full disk.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long bytes of a script may take to come.
+const FETCH: Duration = Duration::from_secs(60);
 
 /// The agent.
 pub struct Daemon {
@@ -38,22 +54,72 @@ pub struct Daemon {
     capabilities: Vec<String>,
     /// The steps that the host allows.
     steps: Vec<String>,
-    up: Option<mpsc::Sender<v1::AgentFrame>>,
-    ended: mpsc::Sender<JobId>,
-    endings: mpsc::Receiver<JobId>,
+    outbox: Outbox,
+    streams: Streams,
+    scripts: Scripts,
+    hooks: Hooks,
+    start: Start,
+    /// The occurrence of this start.
+    before_start: Uuid,
+    startup: Startup,
+    ready: Option<oneshot::Sender<()>>,
+    /// Which jobs wait for which script.
+    fetching: BTreeMap<Digest, Vec<JobId>>,
+    /// How whoever fetches reaches the manager.
+    channel: watch::Sender<Option<Channel>>,
+    /// Makes the link begin anew.
+    anew: Arc<Notify>,
+    /// Absent where the socket cannot be: then ends and output are found out later.
+    bell: Option<Bell>,
+    inner: mpsc::Sender<Inner>,
+    happened: mpsc::Receiver<Inner>,
+    /// Who watches the host, once the agent has started.
+    watchers: Option<Handle>,
+    see: mpsc::Sender<Seen>,
+    seen: mpsc::Receiver<Seen>,
+}
+
+/// What happens within the agent.
+#[derive(Debug)]
+enum Inner {
+    /// A supervisor is gone.
+    Ended(JobId),
+    /// A script is here, or cannot be had.
+    Fetched(Digest, Result<(), String>),
+    /// The reach of a cluster was found out.
+    Reach(Option<String>),
 }
 
 impl Daemon {
-    /// Takes up the journal in `state_dir`.
+    /// Takes up the journal in `state_dir`. `ready` hears when the scripts before the agent's start have ended.
     ///
     /// # Errors
-    /// The journal cannot be read.
-    pub async fn new(state_dir: PathBuf, identity: SharedIdentity, config: &Config) -> io::Result<Self> {
+    /// The agent's state cannot be read.
+    pub async fn new(
+        state_dir: PathBuf,
+        identity: SharedIdentity,
+        config: &Config,
+        ready: oneshot::Sender<()>,
+    ) -> io::Result<Self> {
+        let host = identity.host();
         let journal = Journal::open(&state_dir)?;
+        let scripts = Scripts::open(&state_dir, host, config)?;
+        let mut hooks = Hooks::open(&state_dir, host)?;
+        if let Err(reason) = hooks.bundle.verify(&scripts.keys) {
+            tracing::error!(reason, "the hooks that are kept on this host are not used");
+        }
+        let bell = Bell::hang(&bell::place(&state_dir));
+        let bell = bell.inspect_err(|error| tracing::warn!(%error, "ends of programs are found out later")).ok();
         let limits = Limits { kinds: config.allow.jobs.clone(), at_once: config.allow.jobs_at_once };
-        let (runner, effects) = Runner::recover(limits, journal.entries()?, |spec| fate(&journal, spec));
-        let (ended, endings) = mpsc::channel(64);
+        let steps = &config.allow.steps;
+        let fitness = |spec: &JobSpec| fitness(&scripts, steps, spec);
+        let entries = journal.entries()?;
+        let (runner, effects) = Runner::recover(limits, entries, |spec| fate(&journal, spec), fitness);
+        scripts.places.tidy(|job| runner.entry(job).is_some_and(open));
+        let (inner, happened) = mpsc::channel(64);
+        let (see, seen) = mpsc::channel(64);
         let mut daemon = Self {
+            start: Start::note(&state_dir, &boot_id(), env!("CARGO_PKG_VERSION"))?,
             journal,
             runner,
             identity,
@@ -61,42 +127,67 @@ impl Daemon {
             state_dir,
             capabilities: config.allow.jobs.clone(),
             steps: config.allow.steps.clone(),
-            up: None,
-            ended,
-            endings,
+            outbox: Outbox::default(),
+            streams: Streams::default(),
+            scripts,
+            hooks,
+            before_start: Uuid::now_v7(),
+            startup: Startup::Done,
+            ready: Some(ready),
+            fetching: BTreeMap::new(),
+            channel: watch::channel(None).0,
+            anew: Arc::default(),
+            bell,
+            inner,
+            happened,
+            watchers: None,
+            see,
+            seen,
         };
+        daemon.tidy_folders();
         daemon.perform(effects).await;
         Ok(daemon)
     }
 
     /// Runs until `stop`. Programs go on without the agent.
     pub async fn run(mut self, managers: Vec<String>, stop: CancellationToken) {
-        let (events, mut happened) = mpsc::channel(64);
-        let link = tokio::spawn(link::run(self.identity.clone(), managers, events, stop.clone()));
+        let (events, mut told) = mpsc::channel(64);
+        let dialling = link::run(self.identity.clone(), managers, events, Arc::clone(&self.anew), stop.clone());
+        let link = tokio::spawn(dialling);
+        self.begin().await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(event) = happened.recv() => self.take(event).await,
-                Some(job) = self.endings.recv() => self.program_ended(job).await,
+                Some(event) = told.recv() => self.take(event).await,
+                Some(inner) = self.happened.recv() => self.learn(inner).await,
+                Some(seen) = self.seen.recv() => self.look(seen).await,
+                (word, name) = hear(self.bell.as_ref()) => self.rung(word, &name).await,
+                permit = self.outbox.room() => {
+                    if let Some(frame) = self.next_frame() {
+                        permit.send(v1::AgentFrame { frame: Some(frame) });
+                    }
+                }
             }
+            self.advance().await;
         }
-        drop(self.up.take());
+        self.outbox.close();
+        // Who fetches ends with us.
+        drop(self);
         drop(link.await);
     }
 
     async fn take(&mut self, event: link::Event) {
         match event {
-            link::Event::Opening(up, greeted) => self.greet(up, greeted).await,
-            link::Event::Closed => self.up = None,
-            link::Event::Frame(frame) => {
-                if let Some(input) = self.input_of(frame) {
-                    self.give(input).await;
-                }
+            link::Event::Opening { up, channel, greeted } => self.greet(up, channel, greeted).await,
+            link::Event::Closed => {
+                self.outbox.close();
+                self.channel.send_replace(None);
             }
+            link::Event::Frame(frame) => self.frame(frame).await,
         }
     }
 
-    async fn greet(&mut self, up: mpsc::Sender<v1::AgentFrame>, greeted: oneshot::Sender<()>) {
+    async fn greet(&mut self, up: mpsc::Sender<v1::AgentFrame>, channel: Channel, greeted: oneshot::Sender<()>) {
         let journal = self.runner.journal();
         let hello = v1::Hello {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -104,37 +195,119 @@ impl Daemon {
             clock_us: SystemClock.now().as_micros(),
             capabilities: self.capabilities.clone(),
             journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
-            ..v1::Hello::default()
+            assignment: self.hooks.bundle.revision().to_owned(),
+            cluster: self.hooks.cluster.clone().unwrap_or_default(),
+            degraded: self.startup == Startup::Degraded,
         };
         // The queue is new and empty: there is room for the hello.
         up.try_send(v1::AgentFrame { frame: Some(Up::Hello(hello)) }).ok();
         // The link may be gone already; then it says so next.
         greeted.send(()).ok();
-        self.up = Some(up);
+        self.streams.open(&up);
+        self.outbox.open(up);
+        self.channel.send_replace(Some(channel));
         self.give(Input::Connected).await;
     }
 
-    /// What a frame means to the runner; `None` if nothing.
-    fn input_of(&self, frame: Down) -> Option<Input> {
-        let read = match frame {
-            Down::Job(job) => job.into_spec(self.identity.host()).map(Input::Deliver),
+    async fn frame(&mut self, frame: Down) {
+        let input = match frame {
+            Down::Job(job) => return self.order(job).await,
+            Down::Welcome(welcome) => return self.welcome(&welcome),
+            Down::Assignment(assignment) => return self.assign(assignment),
+            Down::AcknowledgeReport(acknowledge) => {
+                if let Err(error) = self.hooks.spool.acknowledge(acknowledge.number) {
+                    tracing::warn!(%error, "reports that the manager took cannot be removed");
+                }
+                return;
+            }
             Down::Cancel(cancel) => cancel.job().map(Input::Cancel),
             Down::Acknowledge(acknowledge) => acknowledge.job().map(Input::Acknowledge),
-            Down::Welcome(_) | Down::Assignment(_) | Down::AcknowledgeReport(_) => return None,
         };
-        read.inspect_err(|error| tracing::warn!(%error, "an order cannot be understood")).ok()
+        match input {
+            Ok(input) => self.give(input).await,
+            Err(error) => tracing::warn!(%error, "an order cannot be understood"),
+        }
     }
 
-    async fn program_ended(&mut self, job: JobId) {
-        let input = match self.journal.end_state(job) {
-            Ok(Some(state)) => Input::Ended(job, state),
-            Ok(None) => Input::Ended(job, hostler_common::job::JobState::Lost),
-            Err(error) => {
-                tracing::error!(%job, %error, "the end of a program cannot be read");
-                Input::Ended(job, hostler_common::job::JobState::Lost)
-            }
+    /// The manager hands out a job.
+    async fn order(&mut self, mut job: v1::Job) {
+        let secrets = std::mem::take(&mut job.secrets);
+        let spec = match job.into_spec(self.identity.host()) {
+            Ok(spec) => spec,
+            Err(error) => return tracing::warn!(%error, "an order cannot be understood"),
         };
-        self.give(input).await;
+        let known = self.runner.entry(spec.id).is_some();
+        let kept = match &spec.work {
+            Work::Script(run) if !known && !run.secrets.is_empty() => self.scripts.keep_secrets(spec.id, run, &secrets),
+            _ => Ok(()),
+        };
+        let fitness = match kept {
+            Ok(()) => fitness(&self.scripts, &self.steps, &spec),
+            Err(reason) => Fitness::Refused(reason),
+        };
+        self.give(Input::Deliver(spec, fitness)).await;
+    }
+
+    async fn learn(&mut self, inner: Inner) {
+        match inner {
+            Inner::Ended(job) => self.program_ended(job).await,
+            Inner::Fetched(digest, fetched) => {
+                for job in self.fetching.remove(&digest).unwrap_or_default() {
+                    self.give(Input::Fetched(job, fetched.clone())).await;
+                }
+                if let Err(reason) = fetched {
+                    tracing::warn!(script = %digest, reason, "a script cannot be had");
+                }
+            }
+            Inner::Reach(fsid) => {
+                if fsid.is_some() && self.outbox.link().is_some() {
+                    // The hello says so.
+                    self.anew.notify_one();
+                }
+                self.hooks.cluster = fsid;
+            }
+        }
+    }
+
+    async fn look(&mut self, seen: Seen) {
+        match seen {
+            Seen::Occurrence(occurrence) => {
+                self.occur(occurrence, 1).await;
+            }
+            Seen::Cluster(state) => self.outbox.cluster(state),
+        }
+    }
+
+    /// A supervisor rings.
+    async fn rung(&mut self, word: Word, name: &str) {
+        let Ok(job) = name.parse() else { return };
+        match word {
+            Word::Output => self.streams.news(job),
+            // Who rings must have left an end: everybody on the host may ring.
+            Word::Ended if matches!(self.journal.end_state(job), Ok(Some(_))) => self.program_ended(job).await,
+            Word::Ended => {}
+        }
+    }
+
+    /// The next frame for the manager; `None` where there turns out to be none.
+    fn next_frame(&mut self) -> Option<Up> {
+        match self.outbox.next()? {
+            Item::Report(after) => {
+                let report = self.hooks.spool.after(after);
+                self.outbox.sent_report(report.as_ref().map(|report| report.number));
+                let report = report?;
+                let document = hostler_proto::write_document(&report);
+                Some(Up::Report(v1::HostReport { number: report.number, report: document }))
+            }
+            Item::Cluster(state) => {
+                Some(Up::Cluster(v1::ClusterState { state: hostler_proto::write_document(&state) }))
+            }
+            Item::Job(job) => {
+                let update = self.journal.update(self.runner.entry(job)?);
+                let update = update.inspect_err(|error| tracing::error!(%job, %error, "an outcome cannot be read"));
+                update.ok()?.map(|update| Up::Update(update.into()))
+            }
+        }
     }
 
     async fn give(&mut self, input: Input) {
@@ -155,13 +328,15 @@ impl Daemon {
                     }
                 }
                 Effect::Start(job) => {
-                    if let Err(error) = self.start(job) {
-                        queue.extend(self.runner.on(Input::NotStarted(job, error.to_string())));
+                    if let Some(input) = self.start(job) {
+                        queue.extend(self.runner.on(input));
                     }
                 }
+                Effect::Fetch(job) => self.fetch_for(job),
                 Effect::Watch(job) => self.watch(job),
+                Effect::Clear(job) => self.clear(job),
                 Effect::Stop(job) => self.stop(job),
-                Effect::Report(job) => self.report(job).await,
+                Effect::Report(job) => self.outbox.job(job),
             }
         }
     }
@@ -173,129 +348,63 @@ impl Daemon {
             tracing::error!(%job, %error, "the journal cannot be written; trying again");
             tokio::time::sleep(RETRY).await;
         }
+        if has_secrets(entry) && !open(entry) {
+            self.scripts.places.remove(job);
+        }
     }
 
-    fn tidy(&self, job: JobId, what: &str, act: impl Fn(&Journal, &crate::runner::Entry) -> io::Result<()>) {
+    fn tidy(&self, job: JobId, what: &str, act: impl Fn(&Journal, &Entry) -> io::Result<()>) {
         let Some(entry) = self.runner.entry(job) else { return };
         if let Err(error) = act(&self.journal, entry) {
             tracing::warn!(%job, %error, "a job cannot be {what} in the journal");
         }
     }
 
-    fn start(&self, job: JobId) -> io::Result<()> {
-        let Some(entry) = self.runner.entry(job) else { return Ok(()) };
-        let program = self.program_of(&entry.spec)?;
-        let mut child = self.journal.folder(job).start(&self.executable, &program)?;
-        let ended = self.ended.clone();
-        tracing::info!(%job, kind = entry.spec.work.kind(), "job started");
-        tokio::spawn(async move {
-            if let Err(error) = child.wait().await {
-                tracing::error!(%job, %error, "the supervisor of a program cannot be waited for");
-            }
-            // The daemon is gone when the agent stops; the next one finds the end on the disk.
-            ended.send(job).await.ok();
-        });
-        Ok(())
-    }
-
-    /// The program that does the work of a job.
-    fn program_of(&self, spec: &JobSpec) -> io::Result<Program> {
-        let text = |path: &std::path::Path| {
-            path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other("a path of the agent is not UTF-8"))
-        };
-        match &spec.work {
-            Work::Introspect { sections } => {
-                let mut argv =
-                    vec![text(&self.executable)?, "probe".into(), "--state-dir".into(), text(&self.state_dir)?];
-                if !sections.is_empty() {
-                    argv.extend(["--sections".into(), sections.join(",")]);
-                }
-                let (stdout_head, limits) = (DOCUMENT_MAX, contain::Limits::probe());
-                Ok(Program {
-                    argv,
-                    deadline: spec.deadline,
-                    grace: GRACE,
-                    stdout_head,
-                    stdout_tail: 0,
-                    limits,
-                    within: None,
-                })
-            }
-            Work::Step(step) if !self.steps.iter().any(|allowed| allowed == step.name()) => {
-                Err(io::Error::other(format!("the host does not allow the step {} (allow.steps)", step.name())))
-            }
-            Work::Step(step) => {
-                let file = self.journal.folder(spec.id).path().join("step.json");
-                crate::files::write_json(&file, step)?;
-                let argv = ["step", "--file", &text(&file)?, "--state-dir", &text(&self.state_dir)?];
-                let argv = std::iter::once(text(&self.executable)?).chain(argv.map(str::to_owned)).collect();
-                let (stdout_head, limits) = (DOCUMENT_MAX, contain::Limits::default());
-                Ok(Program {
-                    argv,
-                    deadline: spec.deadline,
-                    grace: GRACE,
-                    stdout_head,
-                    stdout_tail: 0,
-                    limits,
-                    within: None,
-                })
-            }
-            Work::Script(_) => Err(io::Error::other("this release cannot do that")),
+    fn fetch_for(&mut self, job: JobId) {
+        if let Some(Work::Script(run)) = self.runner.entry(job).map(|entry| &entry.spec.work) {
+            self.fetch(run.script.digest, Some(job));
         }
     }
 
-    /// Waits for the end of a program whose supervisor is not our child.
-    fn watch(&self, job: JobId) {
-        let (folder, ended) = (self.journal.folder(job), self.ended.clone());
-        tracing::info!(%job, "a running job was found");
-        // A thread of its own, not one of the runtime: it may wait for as long as the program runs, also while we stop.
-        std::thread::spawn(move || {
-            if let Err(error) = folder.wait() {
-                tracing::error!(%job, %error, "a running program cannot be watched");
-            }
-            ended.blocking_send(job).ok();
-        });
-    }
-
-    fn stop(&self, job: JobId) {
-        tracing::info!(%job, "job is to be cancelled");
-        let folder = self.journal.folder(job);
-        tokio::spawn(async move {
-            // A supervisor that was started this instant has not said its number yet.
-            for _ in 0..50 {
-                match folder.stop() {
-                    Ok(()) => return,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                }
-            }
-            tracing::error!(%job, "a program cannot be ended");
-        });
-    }
-
-    async fn report(&mut self, job: JobId) {
-        let (Some(up), Some(entry)) = (&self.up, self.runner.entry(job)) else { return };
-        match self.journal.update(entry) {
-            Ok(Some(update)) => {
-                let frame = v1::AgentFrame { frame: Some(Up::Update(update.into())) };
-                // A link that is gone says so next; the hello after it makes up for what was not sent.
-                if up.send(frame).await.is_err() {
-                    self.up = None;
-                }
-            }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%job, %error, "the outcome of a job cannot be read"),
+    /// Fetches a script, if nobody does that already.
+    fn fetch(&mut self, digest: Digest, job: Option<JobId>) {
+        let begin = !self.fetching.contains_key(&digest);
+        self.fetching.entry(digest).or_default().extend(job);
+        if !begin {
+            return;
         }
+        let (cache, link, told) = (self.scripts.cache.clone(), self.channel.subscribe(), self.inner.clone());
+        let wanted: BTreeSet<Digest> = self.hooks.bundle.scripts();
+        tokio::spawn(async move {
+            let fetched = cache.fetch(digest, link, FETCH, &wanted).await;
+            told.send(Inner::Fetched(digest, fetched)).await.ok();
+        });
     }
 }
 
-fn fate(journal: &Journal, spec: &JobSpec) -> Fate {
-    let folder = journal.folder(spec.id);
-    // First the lock, then the end: a supervisor that ends between the two has left its end.
-    let alive = folder.alive().unwrap_or(false);
-    match journal.end_state(spec.id) {
-        Ok(Some(state)) => Fate::Ended(state),
-        Ok(None) if alive => Fate::Alive,
-        Ok(None) | Err(_) => Fate::Unknown,
+async fn hear(bell: Option<&Bell>) -> (Word, String) {
+    match bell {
+        Some(bell) => bell.hear().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn open(entry: &Entry) -> bool {
+    matches!(entry.phase, Phase::Accepted | Phase::Started)
+}
+
+fn has_secrets(entry: &Entry) -> bool {
+    matches!(&entry.spec.work, Work::Script(run) if !run.secrets.is_empty())
+}
+
+fn fitness(scripts: &Scripts, steps: &[String], spec: &JobSpec) -> Fitness {
+    match &spec.work {
+        Work::Script(run) => scripts.fitness(spec.id, run),
+        Work::Step(step) if !steps.iter().any(|allowed| allowed == step.name()) => {
+            let name = step.name();
+            Fitness::Refused(format!("this host does not allow the step {name} ([allow] steps in its agent.toml)"))
+        }
+        Work::Introspect { .. } | Work::Step(_) => Fitness::Ready,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The agent of Hostler: runs what the manager orders on one host, within what the host allows (design §6).
 
+pub mod artifacts;
 pub mod backoff;
 pub mod bus;
 pub mod ceph;
 pub mod config;
 pub mod daemon;
 pub mod dial;
+pub mod hooks;
 pub mod identity;
 pub mod join;
 pub mod journal;
@@ -17,6 +19,7 @@ pub mod ours;
 pub mod probes;
 pub mod process;
 pub mod runner;
+pub mod script;
 pub mod shared_identity;
 pub mod steps;
 pub mod sys;

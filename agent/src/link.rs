@@ -1,6 +1,7 @@
 //! The link to a manager: dials, says hello, carries frames, says that it is there, and comes back when it broke
 //! (design §5). What frames mean is the daemon's business.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hostler_common::time::{Clock, SystemClock, Timestamp};
@@ -8,7 +9,7 @@ use hostler_proto::v1::agent_frame::Frame as Up;
 use hostler_proto::v1::agent_link_client::AgentLinkClient;
 use hostler_proto::v1::manager_frame::Frame as Down;
 use hostler_proto::{MESSAGE_MAX, v1};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,14 @@ const RENEWAL_CHECK: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub enum Event {
     /// A stream is about to be opened: the daemon puts the hello into it, and may send on it from then on.
-    Opening(mpsc::Sender<v1::AgentFrame>, oneshot::Sender<()>),
+    Opening {
+        /// Where frames go.
+        up: mpsc::Sender<v1::AgentFrame>,
+        /// The connection, for other calls.
+        channel: Channel,
+        /// Hears that the hello is in.
+        greeted: oneshot::Sender<()>,
+    },
     /// The manager said this.
     Frame(Down),
     /// The stream is gone.
@@ -48,25 +56,33 @@ enum End {
     Refused(String),
     #[error("{0}")]
     Broken(String),
+    /// The daemon has something to say that goes into a hello.
+    #[error("the link begins anew")]
+    Anew,
     #[error("the agent stops")]
     Stopped,
 }
 
-/// Keeps a link to one of the managers until `stop`.
+/// Keeps a link to one of the managers until `stop`. On `anew` it is closed and opened at once.
 pub async fn run(
     identity: SharedIdentity,
     managers: Vec<String>,
     events: mpsc::Sender<Event>,
+    anew: Arc<Notify>,
     stop: CancellationToken,
 ) {
     let mut backoff = Backoff::default();
     for address in managers.iter().cycle() {
-        let link = Link { identity: &identity, events: &events, stop: &stop };
+        let link = Link { identity: &identity, events: &events, anew: &anew, stop: &stop };
         let began = tokio::time::Instant::now();
-        let end = link.once(address).await;
+        let mut end = link.once(address).await;
         events.send(Event::Closed).await.ok();
+        while matches!(end, End::Anew) {
+            end = link.once(address).await;
+            events.send(Event::Closed).await.ok();
+        }
         match end {
-            End::Stopped => return,
+            End::Stopped | End::Anew => return,
             End::Refused(reason) => {
                 tracing::error!(manager = address, reason, "the manager refuses this agent");
                 backoff.refused();
@@ -98,6 +114,7 @@ fn random() -> u64 {
 struct Link<'a> {
     identity: &'a SharedIdentity,
     events: &'a mpsc::Sender<Event>,
+    anew: &'a Notify,
     stop: &'a CancellationToken,
 }
 
@@ -118,7 +135,8 @@ impl Link<'_> {
         let (up, outgoing) = mpsc::channel(UP_QUEUE);
         let (greeted, said_hello) = oneshot::channel();
         let gone = |_| End::Stopped;
-        self.events.send(Event::Opening(up.clone(), greeted)).await.map_err(|_| End::Stopped)?;
+        let opening = Event::Opening { up: up.clone(), channel: channel.clone(), greeted };
+        self.events.send(opening).await.map_err(|_| End::Stopped)?;
         said_hello.await.map_err(gone)?;
         let answer = tokio::time::timeout(HELLO, client.attach(ReceiverStream::new(outgoing)))
             .await
@@ -136,6 +154,7 @@ impl Link<'_> {
                         let period = Duration::from_secs(u64::from(welcome.heartbeat_s.clamp(1, 300)));
                         heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
                         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                        self.events.send(Event::Frame(Down::Welcome(welcome))).await.map_err(|_| End::Stopped)?;
                     }
                     Some(Ok(v1::ManagerFrame { frame: Some(frame) })) => {
                         self.events.send(Event::Frame(frame)).await.map_err(|_| End::Stopped)?;
@@ -145,9 +164,13 @@ impl Link<'_> {
                 },
                 _ = heartbeat.tick() => {
                     let beat = v1::AgentFrame { frame: Some(Up::Heartbeat(crate::load::heartbeat())) };
-                    up.send(beat).await.map_err(|_| End::Broken("the stream is closed".into()))?;
+                    // A full queue says more than a heartbeat would: wait for neither.
+                    if let Err(mpsc::error::TrySendError::Closed(_)) = up.try_send(beat) {
+                        return Err(End::Broken("the stream is closed".into()));
+                    }
                 }
                 _ = renewal.tick() => self.renew(&channel).await,
+                () = self.anew.notified() => return Err(End::Anew),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -13,6 +14,7 @@ use hostler_agent::process::{Folder, supervise};
 use hostler_agent::shared_identity::SharedIdentity;
 use hostler_agent::{files, lldp, probes, steps, sys};
 use hostler_daemon::process::{self, Service};
+use tokio::sync::oneshot;
 
 const STATE_DIR: &str = "/var/lib/hostler-agent";
 
@@ -137,9 +139,14 @@ fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> any
     runtime.block_on(async {
         let stop = process::asked_to_end(exit_with_parent);
         tokio::spawn(listen_for_neighbours(state_dir.clone()));
-        let daemon = Daemon::new(state_dir, identity, &config).await?;
-        tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
-        let service = Service::ready();
+        let (ready, started) = oneshot::channel();
+        let daemon = Daemon::new(state_dir, identity, &config, ready).await?;
+        let service = Service::begin();
+        tokio::spawn(async move {
+            wait_for_start(started).await;
+            tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
+            process::tell_ready();
+        });
         daemon.run(managers, stop).await;
         service.stopping();
         tracing::info!("agent stopped");
@@ -168,5 +175,14 @@ fn identify(config: &Config, state_dir: &Path) -> anyhow::Result<(SharedIdentity
 async fn listen_for_neighbours(state_dir: PathBuf) {
     if let Err(error) = lldp::listen(state_dir).await {
         tracing::info!(%error, "LLDP neighbours are not heard");
+    }
+}
+
+/// Waits for the end of the scripts before the start, and tells systemd that it takes longer for as long as they run: package
+/// managers in them may wait for each other for minutes (spec/hooks.md §7.3).
+async fn wait_for_start(mut started: oneshot::Receiver<()>) {
+    let each = Duration::from_secs(10);
+    while tokio::time::timeout(each, &mut started).await.is_err() {
+        process::tell_longer(each * 3);
     }
 }

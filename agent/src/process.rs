@@ -6,8 +6,15 @@
 //! As long as it lives it holds a lock on `DIR/lock`, so an agent that was restarted knows without process ids whether
 //! a program still runs, and waits for its end by waiting for the lock.
 
+pub mod bell;
 pub mod capture;
 pub mod contain;
+pub mod live;
+pub mod mask;
+pub mod merge;
+mod output;
+mod service;
+pub mod stage;
 pub mod supervise;
 
 use std::fs::File;
@@ -16,13 +23,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use hostler_common::job::{Captured, JobState, Outcome};
+use hostler_common::job::{self, Captured, JobState, Merged, Outcome, Stream};
+use hostler_common::time::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use self::contain::{Contained, Kind, Limits, Usage};
-use crate::files::{read_json, write_json};
+use self::stage::Script;
+use crate::files::{read_json, write_plain};
 
 /// What a supervisor is to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +52,12 @@ pub struct Program {
     /// The only way in which it may be contained; `None` for the best that works on this host.
     #[serde(default)]
     pub within: Option<Kind>,
+    /// The script that it is, if it is one; then `argv` and the limits of its output mean nothing.
+    #[serde(default)]
+    pub script: Option<Script>,
+    /// Whether it is there to change the host: then the sandbox of the agent's unit is not for it.
+    #[serde(default)]
+    pub changes_host: bool,
 }
 
 /// How a program ended.
@@ -69,6 +84,69 @@ pub struct End {
     /// What this host did not grant: ways and limits, for people.
     #[serde(default)]
     pub shortfalls: Vec<String>,
+    /// Of a script: what its output was, besides the kept bytes.
+    #[serde(default)]
+    pub merged: Option<MergedEnd>,
+    /// Whether it left a core dump.
+    #[serde(default)]
+    pub core_dumped: bool,
+    /// From its start to its end, by the monotonic clock.
+    #[serde(default)]
+    pub wall: Duration,
+    /// When it was started, by this host's clock.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended, by this host's clock.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What is known of a script's output besides the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedEnd {
+    /// How many bytes there were.
+    pub total: u64,
+    /// Where the stream changes.
+    pub marks: Vec<(u64, Stream)>,
+    /// How many never reached who watched.
+    pub dropped: u64,
+}
+
+impl End {
+    fn new(state: JobState) -> Self {
+        Self {
+            state,
+            exit_code: None,
+            signal: None,
+            reason: None,
+            stdout_total: 0,
+            stderr_total: 0,
+            usage: Usage::default(),
+            contained: None,
+            shortfalls: Vec::new(),
+            merged: None,
+            core_dumped: false,
+            wall: Duration::ZERO,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn failed(reason: String) -> Self {
+        Self { reason: Some(reason), ..Self::new(JobState::Failed) }
+    }
+
+    /// What it used, as the manager is told.
+    fn used(&self) -> job::Usage {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        job::Usage {
+            wall_us: micros(self.wall),
+            cpu_us: micros(self.usage.cpu_time),
+            memory_max_kib: self.usage.max_rss.max(self.usage.memory_peak.unwrap_or(0)) / 1024,
+            out_of_memory: self.usage.oom_killed,
+            core_dumped: self.core_dumped,
+        }
+    }
 }
 
 /// The folder of one program.
@@ -112,13 +190,24 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             other => other,
         };
+        let merged = match &end.merged {
+            None => None,
+            Some(merged) => Some(Merged {
+                bytes: Captured { head: part("merged.head")?, tail: part("merged.tail")?, total: merged.total },
+                marks: merged.marks.clone(),
+                dropped: merged.dropped,
+            }),
+        };
         Ok(Some(Outcome {
+            usage: Some(end.used()),
+            started_at: end.started_at,
+            ended_at: end.ended_at,
+            merged,
             exit_code: end.exit_code,
             signal: end.signal,
             reason: end.reason,
             stdout: Captured { head: part("stdout.head")?, tail: part("stdout.tail")?, total: end.stdout_total },
             stderr: Captured { head: part("stderr.head")?, tail: part("stderr.tail")?, total: end.stderr_total },
-            ..Outcome::default()
         }))
     }
 
@@ -138,16 +227,24 @@ impl Folder {
         }
     }
 
-    /// Starts `program` under a supervisor, the executable `supervisor`.
+    /// Starts `program` under a supervisor, the executable `supervisor`. What changes the host gets, where systemd is, one
+    /// that is a service of its own, outside of the agent's sandbox; otherwise the supervisor is our child, and is returned.
     ///
     /// # Errors
     /// The folder cannot be written, or the supervisor cannot be started.
-    pub fn start(&self, supervisor: &Path, program: &Program) -> io::Result<tokio::process::Child> {
-        write_json(&self.file("program.json"), program)?;
+    pub fn start(&self, supervisor: &Path, program: &Program) -> io::Result<Option<tokio::process::Child>> {
+        write_plain(&self.file("program.json"), &serde_json::to_vec(program)?)?;
         // The supervisor inherits the locked file as its standard input: the lock is held from before its first instruction
         // until after its last.
         let lock = File::create(self.file("lock"))?;
         lock.try_lock().map_err(io::Error::from)?;
+        if program.changes_host && service::there() {
+            match service::start(&self.id(), supervisor, &self.path, &lock, program) {
+                Ok(()) => return Ok(None),
+                // It works all the same, within the agent's sandbox.
+                Err(error) => tracing::warn!(%error, "systemd starts no service for a program that changes the host"),
+            }
+        }
         tokio::process::Command::new(supervisor)
             .arg("supervise")
             .arg(&self.path)
@@ -155,6 +252,7 @@ impl Folder {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
+            .map(Some)
     }
 
     /// What is called after the job: the name of the folder.

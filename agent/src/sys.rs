@@ -1,12 +1,14 @@
 //! The only unsafe code of the agent: thin wrappers of kernel calls that no library wraps safely.
 //!
-//! All but [`gate`] and [`step_back`], which are about our own processes, only read. Every function here returns plain data
-//! or an [`std::io::Error`]. None of them opens anything for writing, changes a flag of an interface, loads a module or
+//! All but [`account`], [`exec`], [`gate`] and [`step_back`], which are about our own processes, only read. Every function here
+//! returns plain data or an [`std::io::Error`]. None of them opens anything for writing, changes a flag of an interface, loads a module or
 //! wakes a disk: those promises of spec/introspection.md §6.2 are kept (or broken) here and in `probes/live`, nowhere else.
 
+pub mod account;
 pub mod clock;
 pub mod ethtool;
 pub mod events;
+pub mod exec;
 pub mod gate;
 pub mod ipmi;
 pub mod kvm;

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hostler_agent::process::contain::{Contained, Kind, Limits};
+use hostler_agent::process::stage::Script;
 use hostler_agent::process::{End, Folder, Program};
 use hostler_common::job::JobState;
+use hostler_common::script::{Digest, ScriptLimits};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sha2::{Digest as _, Sha256};
 
 /// A program that was started in one way.
 struct Run {
@@ -30,9 +33,11 @@ impl Run {
             stdout_tail: 1000,
             limits,
             within: Some(kind),
+            script: None,
+            changes_host: false,
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
-        let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap();
+        let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap().unwrap();
         Self { dir, supervisor }
     }
 
@@ -280,4 +285,55 @@ async fn a_way_that_is_demanded_and_not_there_is_no_start() {
     assert_eq!((end.state, end.contained), (JobState::Failed, None));
     assert!(end.reason.unwrap().contains("cannot be started"));
     assert!(!run.dir.path().join("began").exists());
+}
+
+/// Not only what the daemon's cancel leads to, but with the grace that it gives: TERM is ignored, grandchildren are in sessions
+/// of their own, and within fifteen seconds nothing is left.
+#[tokio::test]
+async fn spec_13_6_a_cancelled_script_is_gone_within_fifteen_seconds() {
+    let runs = ways(&[Kind::Systemd, Kind::Cgroup2, Kind::Cgroup1, Kind::Session]).into_iter().map(|kind| async move {
+        let dir = tempfile::Builder::new().prefix("contain-").tempdir().unwrap();
+        let text = format!("#!/bin/bash\n{}\n", STUBBORN.replace("DIR", dir.path().to_str().unwrap()));
+        let bytes = dir.path().join("bytes");
+        std::fs::write(&bytes, &text).unwrap();
+        let script = Script {
+            bytes,
+            digest: Digest(Sha256::digest(&text).into()),
+            name: "stubborn".into(),
+            args: Vec::new(),
+            env: std::collections::BTreeMap::new(),
+            stdin: None,
+            run_as: None,
+            credentials: None,
+            passable: PathBuf::new(),
+            leave_children: false,
+            success_codes: Vec::new(),
+            bell: dir.path().join("bell"),
+        };
+        let program = Program {
+            argv: Vec::new(),
+            deadline: Duration::from_secs(300),
+            grace: Duration::from_secs(10),
+            stdout_head: 0,
+            stdout_tail: 0,
+            limits: Limits::of_script(&ScriptLimits::default(), None),
+            within: Some(kind),
+            script: Some(script),
+            changes_host: false,
+        };
+        let binary = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
+        let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap().unwrap();
+        let mut run = Run { dir, supervisor };
+        let pids = [run.pid("own").await, run.pid("outer").await, run.pid("inner").await];
+        assert!(pids.into_iter().all(lives));
+        let began = Instant::now();
+        run.folder().stop().unwrap();
+        let end = run.end().await;
+        assert!(began.elapsed() < Duration::from_secs(15), "{kind:?}: {:?}", began.elapsed());
+        assert_eq!((end.state, end.signal, end.contained), (JobState::Cancelled, Some(9), Some(kind)));
+        assert!(!pids.into_iter().any(lives), "{kind:?}: a process is left");
+        assert_eq!(run.groups(), [] as [PathBuf; 0], "{kind:?}");
+        assert!(!run.dir.path().join("place").exists());
+    });
+    futures::future::join_all(runs).await;
 }

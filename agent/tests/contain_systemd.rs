@@ -68,35 +68,67 @@ fn sandbox() -> Vec<String> {
     found
 }
 
-/// Runs the tests of `contain.rs` in a host, as a service with these properties.
-fn run_in_host(properties: &[String]) {
+/// Runs tests of another file in a host, as a service with these properties, and returns what they said.
+fn run_in_host(name: &str, properties: &[String], names: &[&str]) -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
-        return skip("this is not root");
+        skip("this is not root");
+        return None;
     }
-    let Some(tests) = test_binary("contain") else {
-        return skip("the test contain is not built; run all tests of the crate");
+    let Some(tests) = test_binary(name) else {
+        skip(&format!("the test {name} is not built; run all tests of the crate"));
+        return None;
     };
     let Some(base) = base() else {
-        return skip("no Debian tree can be made (mmdebstrap)");
+        skip("no Debian tree can be made (mmdebstrap)");
+        return None;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/in-systemd-host");
-    let done = Command::new(script).arg(base).arg(built()).args(properties).arg(tests).output().unwrap();
+    let done = Command::new(script).arg(base).arg(built()).args(properties).arg(tests).args(names).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     if done.status.code() == Some(NO_HOST) {
-        return skip(&said);
+        skip(&said);
+        return None;
     }
     assert!(done.status.success(), "{said}");
+    assert!(said.contains("test result: ok. "), "{said}");
+    Some(said)
+}
+
+fn contain_in_host(properties: &[String]) {
+    let Some(said) = run_in_host("contain", properties, &[]) else { return };
     // In that host systemd is one of the ways; had it not been offered, the tests would have said so.
-    assert!(said.contains("test result: ok. ") && !said.contains("NOT TESTED: Systemd"), "{said}");
+    assert!(!said.contains("NOT TESTED: Systemd"), "{said}");
     assert!(said.contains("a_supervisor_that_was_killed_leaves_what_is_found_and_cleared ... ok"), "{said}");
+}
+
+/// The agent of the tests is in the sandbox of the agent's unit; its scripts are not.
+#[test]
+fn scripts_run_as_services_outside_of_the_sandbox() {
+    let mut properties = sandbox();
+    // Not in /tmp: scripts have one of their own.
+    properties
+        .extend(["--property=StateDirectory=hostler-test", "--setenv=TMPDIR=/var/lib/hostler-test"].map(str::to_owned));
+    let names = [
+        "a_script_runs_in_an_environment_of_its_own_and_nothing_stays",
+        "a_script_whose_supervisor_was_killed_is_lost_and_what_is_left_of_it_ends",
+        "another_account_is_another_account",
+        "secrets_are_files_in_memory_and_never_in_output_or_on_the_disk",
+        "spec_13_6_a_cancel_through_the_agent_leaves_nothing_within_fifteen_seconds",
+        "spec_13_9_an_agent_that_is_killed_and_replaced_brings_the_result_of_a_script_that_ran_once",
+        "the_first_output_comes_soon",
+        "under_systemd_a_script_is_outside_of_the_agents_sandbox",
+        "what_a_script_leaves_behind_is_ended_unless_it_may_stay",
+    ];
+    let Some(said) = run_in_host("scripts", &properties, &names) else { return };
+    assert!(said.contains(&format!("{} passed", names.len())) && !said.contains("NOT TESTED"), "{said}");
 }
 
 /// One after the other: each boots a host, and the tests measure times.
 #[test]
 fn programs_are_contained_by_systemd_also_in_the_sandbox_of_the_agents_unit() {
-    run_in_host(&[]);
+    contain_in_host(&[]);
     let mut properties = sandbox();
     // The folders of the tests are there and not in the agent's state directory.
     properties.push("--property=ReadWritePaths=/tmp".into());
-    run_in_host(&properties);
+    contain_in_host(&properties);
 }

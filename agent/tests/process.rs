@@ -19,6 +19,8 @@ fn shell(script: &str) -> Program {
         stdout_tail: 500,
         limits: Limits::default(),
         within: None,
+        script: None,
+        changes_host: false,
     }
 }
 
@@ -32,7 +34,7 @@ impl Run {
     fn start(program: &Program) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let binary = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
-        let supervisor = Folder::new(dir.path().to_owned()).start(binary, program).unwrap();
+        let supervisor = Folder::new(dir.path().to_owned()).start(binary, program).unwrap().unwrap();
         Self { dir, supervisor }
     }
 

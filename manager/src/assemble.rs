@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hostler_common::hook::HookPoint;
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_core::introspection::command::Settings;
 use hostler_core::refresh;
@@ -24,6 +25,7 @@ use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet};
 use crate::hooks::Hooks;
 use crate::identity::Identity;
+use crate::startup;
 use crate::store::{Options, Store, host};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -42,6 +44,7 @@ pub fn store_options(config: &Config) -> Options {
 pub fn engine_settings(config: &Config) -> EngineSettings {
     let introspection = &config.introspection;
     EngineSettings {
+        cluster: hostler_core::cluster::Settings { ignored: config.watch.ignored_health_checks.clone() },
         introspection: Arc::new(Settings {
             waiting_deadline: Duration::from_secs(introspection.timeout),
             dedup_window: Duration::from_secs(introspection.dedup_window),
@@ -84,6 +87,11 @@ pub fn fleet_settings(config: &Config) -> fleet::Settings {
         certificate_life: Duration::from_secs(u64::from(config.agents.certificate_hours) * 3600),
         max_clock_skew: Duration::from_secs(u64::from(config.agents.max_clock_skew_s)),
         max_connections: config.agents.max_connections as usize,
+        watch: fleet::assignment::Watch {
+            persistent_path: config.watch.persistent_path.clone(),
+            lease_files: config.watch.leases.iter().map(Into::into).collect(),
+            lease_renewals: config.watch.lease_renewals,
+        },
     }
 }
 
@@ -126,6 +134,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     if let Some(bootstrap) = &config.bootstrap {
         identity.bootstrap(bootstrap).await.context("bootstrap")?;
     }
+    let reason = startup::reason(&config.state_dir).context("the version of the last start")?;
     let rest = listen("listen.rest", config.listen.rest).await?;
     let agents = listen("listen.agents", config.listen.agents).await?;
     write_addresses(&config.state_dir, &rest, &agents)?;
@@ -147,6 +156,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         async move { engine.run_refreshes(stop).await }
     });
     let mut agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
+    // Agents first: the scripts of the start run on one of them.
+    startup::fire(&engine, HookPoint::OnCroitStartup, reason, &stop).await;
+    tasks.spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { startup::fire(&engine, HookPoint::OnCroitAsyncStartup, reason, &stop).await }
+    });
     let mut rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
     tasks.close();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "manager started");

@@ -14,9 +14,11 @@ mod croit;
 mod proof;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use croit::Croit;
 pub use proof::{CertificateRole, ClientCertificate, Keystone};
+pub use watch::{Leases, Watch};
 
 /// All settings. Every key has a default but `state_dir`.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +50,9 @@ pub struct Config {
     /// The croit dialect.
     #[serde(default)]
     pub croit: Croit,
+    /// What agents watch.
+    #[serde(default)]
+    pub watch: Watch,
     /// How long finished things are kept.
     #[serde(default)]
     pub retention: Retention,

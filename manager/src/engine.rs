@@ -5,6 +5,7 @@
 //! rows, so a wake-up that is lost costs time and nothing else, and a restart needs no path of its own.
 
 mod cancel;
+mod cluster;
 mod describe;
 mod identity;
 mod introspection;
@@ -29,6 +30,7 @@ use hostler_core::introspection::command::Settings;
 
 use crate::store::{self, Store};
 
+pub use cluster::ClusterDomain;
 pub use introspection::IntrospectionDomain;
 pub use inventory::canonical_hash;
 pub use occurrence::ChainDomain;
@@ -63,6 +65,8 @@ pub struct EngineSettings {
     pub introspection: Arc<Settings>,
     /// Of refreshes.
     pub refresh: Arc<hostler_core::refresh::command::Settings>,
+    /// Of Ceph clusters.
+    pub cluster: hostler_core::cluster::Settings,
     /// How many changed inventories of a host are kept.
     pub inventories_kept: u32,
     /// How long finished things are kept.

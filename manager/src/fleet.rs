@@ -6,6 +6,7 @@
 pub mod accept;
 mod admit;
 mod artifacts;
+pub mod assignment;
 mod attach;
 pub mod authority;
 pub mod ca;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub max_clock_skew: Duration,
     /// How many agents may be connected.
     pub max_connections: usize,
+    /// What agents watch.
+    pub watch: assignment::Watch,
 }
 
 /// The fleet. Cheap to clone.

@@ -80,7 +80,9 @@ impl Hooks {
             Ok(value) => Ok(value.expose_secret().as_bytes().to_vec()),
             Err(error) => Err(error.to_string()),
         };
-        Keys { signing: vec![self.signer.public_key()], open: Arc::new(open) }
+        let signer = Arc::clone(&self.signer);
+        let sign = move |document: &[u8]| signer.sign_document(document);
+        Keys { signing: vec![self.signer.public_key()], sign: Arc::new(sign), open: Arc::new(open) }
     }
 
     /// Runs `work` and writes the events that it returns in the same transaction.
@@ -105,6 +107,7 @@ impl Hooks {
                 })
             })
             .await?;
+        self.engine.wake.assignments();
         self.engine.wake.changed();
         Ok(done)
     }

@@ -8,4 +8,5 @@ pub mod fleet;
 pub mod hooks;
 pub mod identity;
 pub mod metrics;
+pub mod startup;
 pub mod store;

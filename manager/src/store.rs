@@ -7,6 +7,7 @@ pub mod api_token;
 pub mod audit;
 pub mod callback_token;
 pub mod cause;
+pub mod cluster;
 mod dialect;
 pub mod drift;
 pub mod event;

@@ -59,7 +59,9 @@ fn the_examples_show_every_key_and_no_other() {
     let log = "../common/daemon/src/log.rs";
     let manager = [
         "../manager/src/config.rs",
+        "../manager/src/config/croit.rs",
         "../manager/src/config/proof.rs",
+        "../manager/src/config/watch.rs",
         "../manager/core/src/introspection/hooks/settings.rs",
         log,
     ];

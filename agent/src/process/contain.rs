@@ -18,6 +18,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use hostler_common::script::ScriptLimits;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -31,6 +32,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// The record of it in the program's folder.
 const FILE: &str = "contained.json";
+
+/// The slice of systemd in which all other programs of jobs are.
+pub(super) const JOBS_SLICE: &str = "hostler-jobs.slice";
+
+/// The slice of systemd in which scripts of operators are, and their supervisors.
+pub(super) const SCRIPTS_SLICE: &str = "hooks.slice";
 
 /// What a program may use. What is absent is not limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +53,28 @@ pub struct Limits {
     pub cpu_weight: Option<u16>,
     /// Share of the disks against others, likewise.
     pub io_weight: Option<u16>,
+    /// Whether it is a script of an operator: these have a slice of their own, and end whole where memory is used up.
+    pub script: bool,
+    /// How long it may last if nobody is there to end it; only systemd minds.
+    pub lifetime: Option<Duration>,
 }
 
 impl Limits {
+    /// What a script may use.
+    #[must_use]
+    pub fn of_script(limits: &ScriptLimits, lifetime: Option<Duration>) -> Self {
+        let weight = |weight: u64| u16::try_from(weight.clamp(1, 10_000)).ok();
+        Self {
+            memory_max: Some(limits.memory_max),
+            tasks_max: Some(limits.tasks_max),
+            cpu_quota: None,
+            cpu_weight: weight(limits.cpu_weight),
+            io_weight: weight(limits.io_weight),
+            script: true,
+            lifetime,
+        }
+    }
+
     /// What looking at the host may cost it (spec/introspection.md §6.2).
     #[must_use]
     pub fn probe() -> Self {

@@ -7,27 +7,29 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use hostler_common::job::{Captured, JobState};
-use nix::libc::ECANCELED;
+use hostler_common::job::JobState;
+use hostler_common::time::{Clock as _, SystemClock};
+use nix::libc::{EACCES, ECANCELED, ELOOP, ENOENT, ENOEXEC, ENOTDIR};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::setsid;
-use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::capture::{Capture, pump};
+use super::bell::{Rope, Word};
 use super::contain::{Contained, Usage};
-use super::{End, Folder, Program};
-use crate::files::{read_json, write, write_json};
-use crate::sys::gate;
-
-/// How many bytes of standard error are kept, of its beginning and of its end each.
-const STDERR_MAX: usize = 32 << 10;
+use super::output::{Kept, Output};
+use super::stage::{PATH, Stage};
+use super::{End, Folder, MergedEnd, Program};
+use crate::files::{read_json, write_json, write_plain, write_synced};
+use crate::sys::{exec, gate};
 
 /// How long output is waited for after the program itself has ended: something that it left behind may hold the pipe.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long what a script leaves behind has to end by itself, and to say its last words, before it is killed.
+const LEFT_BEHIND: Duration = Duration::from_millis(200);
 
 /// How often it is looked whether all of a program has ended.
 const STEP: Duration = Duration::from_millis(10);
@@ -53,9 +55,10 @@ pub fn run(folder: &Folder) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut asked = signal(SignalKind::terminate())?;
-        write_json(&folder.file("supervisor.json"), &std::process::id())?;
-        let (end, stdout, stderr) = supervise(folder, &program, &mut asked).await;
-        while let Err(error) = record(folder, &end, &stdout, &stderr) {
+        // None of this need survive the machine: neither does what it speaks of.
+        write_plain(&folder.file("supervisor.json"), &serde_json::to_vec(&std::process::id())?)?;
+        let (end, kept) = supervise(folder, &program, &mut asked).await;
+        while let Err(error) = record(folder, &end, &kept) {
             if !folder.path().is_dir() {
                 // Somebody removed the agent's state: there is nobody left to tell.
                 return Err(error);
@@ -63,74 +66,145 @@ pub fn run(folder: &Folder) -> io::Result<()> {
             tracing::error!(%error, "the end of a program cannot be recorded");
             tokio::time::sleep(RETRY).await;
         }
+        if let Some(script) = &program.script {
+            Rope::new(&script.bell, &folder.id()).ring(Word::Ended);
+        }
         Ok(())
     })
 }
 
-fn record(folder: &Folder, end: &End, stdout: &Captured, stderr: &Captured) -> io::Result<()> {
-    write(&folder.file("stdout.head"), &stdout.head)?;
-    write(&folder.file("stdout.tail"), &stdout.tail)?;
-    write(&folder.file("stderr.head"), &stderr.head)?;
-    write(&folder.file("stderr.tail"), &stderr.tail)?;
+fn record(folder: &Folder, end: &End, kept: &Kept) -> io::Result<()> {
+    let mut parts = Vec::new();
+    for (name, captured) in [("stdout", Some(&kept.stdout)), ("stderr", Some(&kept.stderr))]
+        .into_iter()
+        .chain([("merged", kept.merged.as_ref().map(|merged| &merged.bytes))])
+    {
+        let Some(captured) = captured else { continue };
+        parts.extend([(format!("{name}.head"), &captured.head), (format!("{name}.tail"), &captured.tail)]);
+    }
+    for (name, bytes) in parts {
+        if !bytes.is_empty() {
+            write_synced(&folder.file(&name), bytes)?;
+        }
+    }
     // The end comes last: where it is, the rest is.
     write_json(&folder.file("end.json"), end)
 }
 
-async fn supervise(
-    folder: &Folder,
-    program: &Program,
-    asked: &mut tokio::signal::unix::Signal,
-) -> (End, Captured, Captured) {
-    let mut stdout = Capture::new(program.stdout_head, program.stdout_tail);
-    let mut stderr = Capture::new(STDERR_MAX, STDERR_MAX);
-    let mut end = match start(folder, program).await {
-        Ok((mut child, contained)) => {
-            let out = pump_all(child.stdout.take(), &mut stdout);
-            let err = pump_all(child.stderr.take(), &mut stderr);
-            let pumps = async { tokio::join!(out, err) };
-            let waiting = wait(program, &mut child, contained, asked);
-            tokio::pin!(pumps, waiting);
-            tokio::select! {
-                end = &mut waiting => {
-                    // A program that got away may hold the pipes for ever; what it writes from now on is not ours.
-                    tokio::time::timeout(DRAIN, pumps).await.ok();
-                    end
-                }
-                _ = &mut pumps => waiting.await,
-            }
-        }
-        Err(error) => End {
-            state: JobState::Failed,
-            exit_code: None,
-            signal: None,
-            reason: Some(format!("{} cannot be started: {error}", program.argv.first().map_or("", String::as_str))),
-            stdout_total: 0,
-            stderr_total: 0,
-            usage: Usage::default(),
-            contained: None,
-            shortfalls: Vec::new(),
-        },
+async fn supervise(folder: &Folder, program: &Program, asked: &mut tokio::signal::unix::Signal) -> (End, Kept) {
+    let (started_at, began) = (SystemClock.now(), std::time::Instant::now());
+    let staged = match &program.script {
+        None => plain(program).map(|command| (None, command)),
+        Some(script) => Stage::set(folder.path(), script).map(|(stage, command)| (Some(stage), command)),
     };
-    let (stdout, stderr) = (stdout.finish(), stderr.finish());
-    end.stdout_total = stdout.total;
-    end.stderr_total = stderr.total;
-    (end, stdout, stderr)
+    let (mut end, kept, stage) = match staged {
+        Ok((stage, command)) => {
+            let secrets = stage.as_ref().map_or(&[][..], |stage| &stage.secrets);
+            let mut output = Output::of(program, folder.path(), secrets);
+            let end = match start(folder, program, command).await {
+                Ok((child, contained)) => go(program, child, contained, &mut output, asked).await,
+                Err(failure) => failure.end(program),
+            };
+            (end, output.finish(), stage)
+        }
+        Err(error) => (End::failed(format!("it cannot be prepared: {error}")), Kept::default(), None),
+    };
+    // Before its end is written: that may need the room which it took.
+    if let Some(stage) = stage {
+        stage.clear();
+    }
+    end.stdout_total = kept.stdout.total;
+    end.stderr_total = kept.stderr.total;
+    end.merged = kept.merged.as_ref().map(|merged| MergedEnd {
+        total: merged.bytes.total,
+        marks: merged.marks.clone(),
+        dropped: merged.dropped,
+    });
+    end.wall = began.elapsed();
+    end.started_at = Some(started_at);
+    end.ended_at = Some(SystemClock.now());
+    (end, kept)
 }
 
-/// Starts the program: it is born, contained, and only then let go.
-async fn start(folder: &Folder, program: &Program) -> io::Result<(Child, Contained)> {
+/// Reads what the program writes until it has ended, or been ended.
+async fn go(
+    program: &Program,
+    mut child: Child,
+    contained: Contained,
+    output: &mut Output,
+    asked: &mut tokio::signal::unix::Signal,
+) -> End {
+    let pumps = output.read(child.stdout.take(), child.stderr.take());
+    let waiting = wait(program, &mut child, contained, asked);
+    tokio::pin!(pumps, waiting);
+    tokio::select! {
+        end = &mut waiting => {
+            // A program that got away may hold the pipes for ever; what it writes from now on is not ours.
+            let left = program.script.as_ref().is_some_and(|script| script.leave_children);
+            tokio::time::timeout(if left { LEFT_BEHIND } else { DRAIN }, pumps).await.ok();
+            end
+        }
+        () = &mut pumps => waiting.await,
+    }
+}
+
+/// Why there is no program.
+enum Failure {
+    /// It could not be born.
+    Born(io::Error),
+    /// Nothing could be put around it.
+    Around(io::Error),
+}
+
+impl Failure {
+    fn end(self, program: &Program) -> End {
+        let (Self::Born(error) | Self::Around(error)) = &self;
+        let name = match &program.script {
+            None => program.argv.first().map_or("", String::as_str),
+            Some(script) => &script.name,
+        };
+        let mut end = End::failed(format!("{name} cannot be started: {error}"));
+        if let (Self::Born(error), Some(script)) = (&self, &program.script) {
+            let interpreter = std::fs::read(&script.bytes).ok().and_then(|bytes| super::stage::interpreter(&bytes));
+            let interpreter = interpreter.map_or_else(String::new, |(interpreter, _)| interpreter);
+            // The file itself is there: we made it.
+            match error.raw_os_error() {
+                Some(ENOENT | ENOTDIR) => {
+                    end.exit_code = Some(127);
+                    end.reason = Some(format!("the interpreter {interpreter} is not there"));
+                }
+                Some(ENOEXEC | EACCES | ELOOP) => {
+                    end.exit_code = Some(126);
+                    end.reason = Some(format!("it cannot be executed, nor can {interpreter}: {error}"));
+                }
+                _ => {}
+            }
+        }
+        end
+    }
+}
+
+/// A program that is no script.
+fn plain(program: &Program) -> io::Result<std::process::Command> {
     let (name, arguments) =
         program.argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program"))?;
-    let mut command = Command::new(name);
-    command
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LANG", "C.UTF-8")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut gate = gate::hold(command.as_std_mut())?;
+    let mut command = std::process::Command::new(name);
+    command.args(arguments).env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(command)
+}
+
+/// Starts a program: it is born, contained, and only then let go.
+async fn start(
+    folder: &Folder,
+    program: &Program,
+    command: std::process::Command,
+) -> Result<(Child, Contained), Failure> {
+    let mut command = Command::from(command);
+    let mut gate = gate::hold(command.as_std_mut()).map_err(Failure::Around)?;
+    if program.script.is_some() {
+        exec::exactly(command.as_std_mut()).map_err(Failure::Around)?;
+    }
     // Starting it returns only when it has begun, so that is for another thread.
     let spawning = tokio::task::spawn_blocking(move || command.spawn());
     let (folder, limits, within) = (folder.clone(), program.limits, program.within);
@@ -141,17 +215,18 @@ async fn start(folder: &Folder, program: &Program) -> io::Result<(Child, Contain
         gate.open()?;
         Ok(contained)
     });
-    let contained: io::Result<Contained> = contained.await.map_err(io::Error::other)?;
-    let child = spawning.await.map_err(io::Error::other)?;
+    let contained: io::Result<Contained> = contained.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let child = spawning.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     match (child, contained) {
         (Ok(child), Ok(contained)) => Ok((child, contained)),
         (Err(error), Ok(contained)) => {
             contained.remove().ok();
-            Err(error)
+            Err(Failure::Born(error))
         }
         // It was not let go; that it ended without having begun says nothing.
-        (Err(born), Err(error)) => Err(if born.raw_os_error() == Some(ECANCELED) { error } else { born }),
-        (Ok(_), Err(error)) => Err(error),
+        (Err(born), Err(error)) if born.raw_os_error() == Some(ECANCELED) => Err(Failure::Around(error)),
+        (Err(born), Err(_)) => Err(Failure::Born(born)),
+        (Ok(_), Err(error)) => Err(Failure::Around(error)),
     }
 }
 
@@ -174,19 +249,28 @@ async fn wait(
     let (forced, status) = waiting.await;
     // Counted at once where the program has ended: systemd takes its groups away as soon as they are empty.
     let mut usage = contained.usage();
+    let script = program.script.as_ref();
+    let leave = forced.is_none() && script.is_some_and(|script| script.leave_children);
     let patience = if forced.is_some() {
         log(contained.signal(Signal::SIGTERM));
         program.grace
+    } else if script.is_some() {
+        LEFT_BEHIND
     } else {
         DRAIN
     };
-    let status = finish(child, status, own, &contained, patience).await;
+    let status = match status {
+        Some(status) if leave => status,
+        status => finish(child, status, own, &contained, patience).await,
+    };
     usage = usage.or(contained.usage()).or(Usage::of_children());
     let mut end = verdict(program, forced, status, usage.oom_killed);
     end.usage = usage;
     end.contained = Some(contained.kind());
     end.shortfalls = contained.shortfalls().to_vec();
-    log(contained.remove());
+    if !leave || contained.is_empty().unwrap_or(false) {
+        log(contained.remove());
+    }
     end
 }
 
@@ -260,23 +344,19 @@ fn reap(own: Option<u32>) {
     }
 }
 
-async fn pump_all(pipe: Option<impl AsyncRead + Unpin>, capture: &mut Capture) {
-    if let Some(pipe) = pipe {
-        pump(pipe, capture).await;
-    }
-}
-
 fn verdict(program: &Program, forced: Option<JobState>, status: io::Result<ExitStatus>, oom_killed: bool) -> End {
     let (exit_code, signal, failure) = match &status {
         Ok(status) => (status.code(), status.signal(), None),
         Err(error) => (None, None, Some(format!("its end cannot be read: {error}"))),
     };
+    let succeeds = |code| program.script.as_ref().is_some_and(|script| script.success_codes.contains(&code));
     let (state, reason) = match (forced, exit_code) {
         (Some(JobState::TimedOut), _) => {
             (JobState::TimedOut, Some(format!("it took longer than {} s", program.deadline.as_secs())))
         }
         (Some(state), _) => (state, Some("cancelled".to_owned())),
         (None, Some(0)) => (JobState::Succeeded, None),
+        (None, Some(code)) if succeeds(code) => (JobState::Succeeded, None),
         (None, _) if oom_killed => (JobState::Failed, Some("its memory was used up".to_owned())),
         (None, Some(code)) => (JobState::Failed, Some(format!("exit code {code}"))),
         (None, None) => {
@@ -284,6 +364,6 @@ fn verdict(program: &Program, forced: Option<JobState>, status: io::Result<ExitS
             (JobState::Failed, failure.or(by_signal))
         }
     };
-    let (usage, contained, shortfalls) = (Usage::default(), None, Vec::new());
-    End { state, exit_code, signal, reason, stdout_total: 0, stderr_total: 0, usage, contained, shortfalls }
+    let core_dumped = status.is_ok_and(|status| status.core_dumped());
+    End { exit_code, signal, reason, core_dumped, ..End::new(state) }
 }

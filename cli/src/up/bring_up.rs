@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hostler_common::text::check_host_name;
 use hostler_common::time::{Clock, SystemClock};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -212,9 +213,19 @@ async fn start_agent(
         failure = agent.death() => return Err(failure),
     };
     let host = host.ok_or_else(|| late(&format!("the agent of host {wanted} does not get online"), agent))?;
-    secrets.host = host["id"].as_str().map(str::to_owned);
+    let known = std::mem::replace(&mut secrets.host, host["id"].as_str().map(str::to_owned));
     dir.write_json("secrets.json", secrets)?;
+    if known.is_none() {
+        make_management(client, &host).await?;
+    }
     Ok(host)
+}
+
+/// A system of one machine is its own management node: scripts of the manager's hooks run there.
+async fn make_management(client: &Client, host: &Value) -> Result<(), Failure> {
+    let id = field::string(host, "id").unwrap_or_default();
+    let call = client.call(Method::PATCH, "give this machine its role", &["api", "hosts", id]);
+    call.body(json!({"roles": ["management"]})).json().await.map(drop)
 }
 
 /// The host, once its agent has connected since `started`; `None` if it does not in time.

@@ -38,6 +38,24 @@ pub fn write_with(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Writes bytes to a file that only the owner can read, and nothing more: for what need not survive the machine.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_plain(path: &Path, content: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(content)
+}
+
+/// As [`write_plain`], and the bytes survive the machine once the folder was made durable ([`sync_folder`]).
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
 /// Makes a folder that only the daemon can enter: keys, the database and what programs wrote lie in such. One that is there keeps the
 /// rights that somebody gave it.
 ///

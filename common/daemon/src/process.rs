@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
@@ -84,7 +85,13 @@ impl Service {
     /// Says that the daemon is ready, within its runtime.
     #[must_use]
     pub fn ready() -> Self {
-        tell(NotifyState::Ready);
+        tell_ready();
+        Self::begin()
+    }
+
+    /// Gives signs of life, within its runtime; somebody calls [`tell_ready`] later.
+    #[must_use]
+    pub fn begin() -> Self {
         Self { watchdog: tokio::spawn(feed_watchdog()) }
     }
 
@@ -98,6 +105,16 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.watchdog.abort();
     }
+}
+
+/// Says that the daemon is ready.
+pub fn tell_ready() {
+    tell(NotifyState::Ready);
+}
+
+/// Says that the start takes longer: it is given that much from now on.
+pub fn tell_longer(time: Duration) {
+    tell(NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX)));
 }
 
 fn tell(state: NotifyState<'_>) {

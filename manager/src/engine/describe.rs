@@ -29,6 +29,7 @@ impl Engine {
                 })
             })
             .await?;
+        self.wake.assignments();
         self.wake.changed();
         Ok(done)
     }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::run::{Domain, apply};
 use super::{Engine, Turn};
+use crate::store::cluster::reach_find;
 use crate::store::host::{AgentState, host_find};
 use crate::store::{Connection, Error, Result, job};
 
@@ -51,7 +52,11 @@ impl Domain for OperationDomain {
                 seen_at: host.last_seen_at,
                 revoked: host.agent_state == AgentState::Revoked,
             });
-            Ok(Facts { seat, job_state: job.map(|job| job.state), task: turn.task })
+            let cluster = match host {
+                Some(host) => reach_find(tx, host).await?.fsid,
+                None => None,
+            };
+            Ok(Facts { seat, job_state: job.map(|job| job.state), task: turn.task, cluster })
         })
     }
 

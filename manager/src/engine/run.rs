@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use hostler_common::error::Class;
 use hostler_common::id::{HostId, JobId, MachineId, TaskId};
 use hostler_common::job::{JobState, JobUpdate};
+use hostler_core::cluster::Cluster;
 use hostler_core::hook::chain::Chain;
 use hostler_core::introspection::Introspection;
 use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, TaskChange};
@@ -16,7 +17,7 @@ use hostler_core::run::Run;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChainDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn};
+use super::{ChainDomain, ClusterDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -53,6 +54,11 @@ pub trait Domain: Send + Sync + 'static {
         next: &'t Self::Machine,
         writes: Vec<<Self::Machine as Machine>::Write>,
     ) -> BoxFuture<'t, Result<()>>;
+
+    /// Whether agents are to do something else by themselves after a decision ([`hostler_common::hook::Assignment`]).
+    fn reassigns(_before: &Self::Machine, _after: &Self::Machine) -> bool {
+        false
+    }
 }
 
 /// What a committed decision is, for those who asked and for those who are woken.
@@ -73,6 +79,8 @@ pub struct Wakes {
     pub hosts: Vec<HostId>,
     /// Whether timers moved.
     pub timers: bool,
+    /// Whether agents are to do something else by themselves.
+    pub assignments: bool,
 }
 
 impl Wakes {
@@ -80,6 +88,7 @@ impl Wakes {
     pub fn add(&mut self, others: Self) {
         self.hosts.extend(others.hosts);
         self.timers |= others.timers;
+        self.assignments |= others.assignments;
     }
 }
 
@@ -155,6 +164,9 @@ impl Engine {
         if wakes.timers {
             self.wake.timers();
         }
+        if wakes.assignments {
+            self.wake.assignments();
+        }
         self.wake.changed();
     }
 }
@@ -207,6 +219,7 @@ async fn step_kind(
         Run::KIND => step_of::<RunDomain>(turn, tx, subject, happening).await,
         Operation::KIND => step_of::<OperationDomain>(turn, tx, subject, happening).await,
         Chain::KIND => step_of::<ChainDomain>(turn, tx, subject, happening).await,
+        Cluster::KIND => step_of::<ClusterDomain>(turn, tx, subject, happening).await,
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
 }
@@ -305,6 +318,7 @@ async fn commit<D: Domain>(
         event::event_insert(tx, turn.now, turn.actor.as_deref(), event).await?;
     }
     D::write(&turn.about(record.id, record.task), tx, &next, writes).await?;
+    wakes.assignments = D::reassigns(&record.machine, &next);
     record.machine = next.clone();
     machine::machine_update(tx, record, turn.now).await?;
     Ok((Committed { machine: next, task: record.task, wakes }, told))

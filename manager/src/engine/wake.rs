@@ -1,6 +1,7 @@
 //! Who acts after a commit. A wake-up carries no content: whoever is woken looks at the rows.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hostler_common::id::HostId;
@@ -12,11 +13,17 @@ pub struct Wake {
     timers: Notify,
     hosts: Mutex<HashMap<HostId, Arc<Notify>>>,
     generation: watch::Sender<u64>,
+    assignments: AtomicU64,
 }
 
 impl Default for Wake {
     fn default() -> Self {
-        Self { timers: Notify::new(), hosts: Mutex::default(), generation: watch::Sender::new(0) }
+        Self {
+            timers: Notify::new(),
+            hosts: Mutex::default(),
+            generation: watch::Sender::new(0),
+            assignments: AtomicU64::new(0),
+        }
     }
 }
 
@@ -51,6 +58,20 @@ impl Wake {
         if links.get(&host).is_some_and(|current| Arc::ptr_eq(current, link)) {
             links.remove(&host);
         }
+    }
+
+    /// What agents are to do by themselves may have changed: all links look.
+    pub fn assignments(&self) {
+        self.assignments.fetch_add(1, Ordering::SeqCst);
+        for link in self.links().values() {
+            link.notify_one();
+        }
+    }
+
+    /// Rises with each call of [`Self::assignments`].
+    #[must_use]
+    pub fn assigned(&self) -> u64 {
+        self.assignments.load(Ordering::SeqCst)
     }
 
     /// Something was committed.

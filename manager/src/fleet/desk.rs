@@ -9,11 +9,13 @@ use hostler_common::id::{HostId, JobId};
 use hostler_common::job::{JobSpec, JobState, JobUpdate, Outcome};
 use hostler_common::time::Timestamp;
 use hostler_core::machine::Event;
+use hostler_proto::v1;
 use serde_json::json;
 
 use super::Fleet;
 use super::accept::HostCertificate;
 use super::enrol::admit;
+use crate::store::cluster::{Reach, reach_put};
 use crate::store::host::{Greeting, host_offline, host_online};
 use crate::store::job::{self, job_open};
 use crate::store::{self, event};
@@ -27,6 +29,10 @@ pub struct Hello {
     pub clock: Timestamp,
     /// The jobs of its journal.
     pub journal: BTreeMap<JobId, JobState>,
+    /// The cluster that it reaches, and whether it is degraded.
+    pub reach: Reach,
+    /// The revision of the assignment that it has; empty if it has none.
+    pub assignment: String,
 }
 
 /// One link.
@@ -36,6 +42,10 @@ pub struct Session {
     pub host: HostId,
     /// Since when.
     pub since: Timestamp,
+    /// The cluster that it reaches.
+    fsid: Option<String>,
+    /// The revision of the assignment that it has, and how often assignments had changed when that was looked at.
+    assigned: (String, Option<u64>),
     sent: HashSet<JobId>,
     cancelled: HashSet<JobId>,
 }
@@ -59,7 +69,8 @@ impl Fleet {
     pub async fn hello(&self, who: &HostCertificate, hello: Hello) -> store::Result<Session> {
         self.check_clock(hello.clock)?;
         let (host, who, now) = (who.host, who.clone(), self.engine.clock.now());
-        let greeting = hello.greeting;
+        let (greeting, reach) = (hello.greeting, hello.reach);
+        let fsid = reach.fsid.clone();
         let is_new = self
             .engine
             .store
@@ -67,6 +78,7 @@ impl Fleet {
                 Box::pin(async move {
                     let is_new = admit(tx, &who, &greeting.address, now).await?;
                     host_online(tx, host, &greeting, now).await?;
+                    reach_put(tx, host, &reach).await?;
                     let event = Event {
                         kind: "agent.connected",
                         subject: host.to_string(),
@@ -81,8 +93,12 @@ impl Fleet {
             self.look_into(host).await?;
         }
         self.settle(host, &hello.journal).await?;
+        if let Some(fsid) = &fsid {
+            self.cluster_hosts(fsid).await?;
+        }
         self.engine.wake.changed();
-        Ok(Session { host, since: now, sent: HashSet::new(), cancelled: HashSet::new() })
+        let assigned = (hello.assignment, None);
+        Ok(Session { host, since: now, fsid, assigned, sent: HashSet::new(), cancelled: HashSet::new() })
     }
 
     /// Compares the open jobs of a host with its agent's journal. Outcomes come as updates of their own.
@@ -130,6 +146,25 @@ impl Fleet {
             }
         }
         Ok(orders)
+    }
+
+    /// What the agent is to do by itself, if that is not what it has. Looks at the rows only after somebody said that they
+    /// may have changed.
+    ///
+    /// # Errors
+    /// See [`store::Error`].
+    pub async fn reassign(&self, session: &mut Session) -> store::Result<Option<v1::Assignment>> {
+        let round = self.engine.wake.assigned();
+        if session.assigned.1 == Some(round) {
+            return Ok(None);
+        }
+        let assignment = self.assignment(session.host).await?;
+        session.assigned.1 = Some(round);
+        if session.assigned.0 == assignment.revision {
+            return Ok(None);
+        }
+        session.assigned.0.clone_from(&assignment.revision);
+        Ok(Some(assignment))
     }
 
     /// Takes what an agent says of a job. The answer, if any, may be sent: it is durable what it acknowledges.
@@ -186,6 +221,9 @@ impl Fleet {
                 })
             })
             .await?;
+        if let Some(fsid) = &session.fsid {
+            self.cluster_hosts(fsid).await?;
+        }
         self.engine.wake.changed();
         Ok(())
     }

@@ -9,6 +9,9 @@ use super::Fleet;
 use crate::store::secret::secret_sealed;
 use crate::store::{self, Error};
 
+/// Signs a document, Ed25519.
+pub type Sign = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
 /// Opens the sealed value of the secret of that name; an error says why it cannot be opened.
 pub type Open = Arc<dyn Fn(&str, &str) -> Result<Vec<u8>, String> + Send + Sync>;
 
@@ -17,13 +20,19 @@ pub type Open = Arc<dyn Fn(&str, &str) -> Result<Vec<u8>, String> + Send + Sync>
 pub struct Keys {
     /// Ed25519 public keys with which scripts may be signed.
     pub signing: Vec<Vec<u8>>,
+    /// Signs assignments with the first of these.
+    pub sign: Sign,
     /// Opens secrets.
     pub open: Open,
 }
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { signing: Vec::new(), open: Arc::new(|_, _| Err("this manager keeps no secrets".into())) }
+        Self {
+            signing: Vec::new(),
+            sign: Arc::new(|_| Vec::new()),
+            open: Arc::new(|_, _| Err("this manager keeps no secrets".into())),
+        }
     }
 }
 

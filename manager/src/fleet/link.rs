@@ -29,6 +29,7 @@ use super::desk::{Hello, Order, Session};
 use super::enrol::{self, Enrolled};
 use super::frames::Frames;
 use crate::store::Error;
+use crate::store::cluster::Reach;
 use crate::store::host::Greeting;
 
 /// How many frames may wait for a slow agent; then its own link waits, and no other.
@@ -235,6 +236,11 @@ async fn first_frame(frames: &mut Frames, peer: &Peer) -> Result<Hello, Status> 
         },
         clock: Timestamp::from_micros(hello.clock_us),
         journal,
+        reach: Reach {
+            fsid: Some(hello.cluster.chars().take(TEXT_MAX).collect()).filter(|fsid: &String| !fsid.is_empty()),
+            degraded: hello.degraded,
+        },
+        assignment: hello.assignment.chars().take(TEXT_MAX).collect(),
     })
 }
 
@@ -349,7 +355,11 @@ impl Link {
             Some(Up::Report(report)) => self.report(report).await,
             Some(Up::Cluster(cluster)) => {
                 match serde_json::from_slice::<ClusterState>(&cluster.state) {
-                    Ok(state) => self.fleet.cluster_state(self.session.host, state),
+                    Ok(state) => {
+                        if let Err(error) = self.fleet.cluster_state(self.session.host, state).await {
+                            tracing::warn!(host = %self.session.host, %error, "the state of a cluster cannot be taken");
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(host = %self.session.host, %error, "the state of a cluster cannot be understood");
                     }
@@ -411,7 +421,10 @@ impl Link {
         for order in orders {
             self.order(order).await?;
         }
-        Ok(())
+        match self.fleet.reassign(&mut self.session).await.map_err(End::Failed)? {
+            Some(assignment) => self.tell(Down::Assignment(assignment)).await,
+            None => Ok(()),
+        }
     }
 
     async fn order(&mut self, order: Order) -> Result<(), End> {

@@ -40,6 +40,12 @@ impl Signer {
     pub fn sign(&self, name: &str, revision: u32, digest: &Digest) -> String {
         hex::encode(self.pair.sign(signed_text(name, revision, digest).as_bytes()))
     }
+
+    /// The signature of a document that agents keep.
+    #[must_use]
+    pub fn sign_document(&self, document: &[u8]) -> Vec<u8> {
+        self.pair.sign(document).as_ref().to_vec()
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hostler_agent::runner::{Effect, Entry, Fate, Input, Limits, Phase, Runner};
+use hostler_agent::runner::{Effect, Entry, Fate, Fitness, Input, Limits, Phase, Runner};
 use hostler_common::id::{HostId, JobId};
-use hostler_common::job::{Captured, JobState, JobUpdate, Merged, Outcome, Work};
+use hostler_common::job::{Captured, JobSpec, JobState, JobUpdate, Merged, Outcome, Work};
 use hostler_manager::fleet::desk::Order;
 
 /// A program of a job: it goes on without the agent.
@@ -62,12 +62,13 @@ impl Agent {
     pub fn start(&mut self) {
         let limits = Limits { kinds: vec!["introspect".into(), "script".into()], at_once: 2 };
         let programs = &self.programs;
-        let (runner, effects) =
-            Runner::recover(limits, self.journal.values().cloned().collect(), |spec| match programs.get(&spec.id) {
-                None => Fate::Unknown,
-                Some(Program { end: Some(state), .. }) => Fate::Ended(*state),
-                Some(Program { end: None, .. }) => Fate::Alive,
-            });
+        let fate = |spec: &JobSpec| match programs.get(&spec.id) {
+            None => Fate::Unknown,
+            Some(Program { end: Some(state), .. }) => Fate::Ended(*state),
+            Some(Program { end: None, .. }) => Fate::Alive,
+        };
+        let journal = self.journal.values().cloned().collect();
+        let (runner, effects) = Runner::recover(limits, journal, fate, |_| Fitness::Ready);
         self.runner = Some(runner);
         self.effects = effects.into();
     }
@@ -102,7 +103,7 @@ impl Agent {
     /// Takes what the manager says.
     pub fn take(&mut self, order: Order) {
         self.give(match order {
-            Order::Run(spec) => Input::Deliver(spec),
+            Order::Run(spec) => Input::Deliver(spec, Fitness::Ready),
             Order::Cancel(job) => Input::Cancel(job),
             Order::Acknowledge(job) => Input::Acknowledge(job),
         });
@@ -137,7 +138,7 @@ impl Agent {
                     program.stopped = true;
                 }
             }
-            Effect::Watch(_) => {}
+            Effect::Watch(_) | Effect::Fetch(_) | Effect::Clear(_) => {}
             Effect::Report(job) => {
                 let update = runner.entry(job).and_then(|entry| self.update(entry));
                 if self.connected {

@@ -9,6 +9,7 @@ use hostler_common::time::Clock as _;
 use hostler_core::refresh::command as refresh;
 use hostler_core::refresh::schedule::Intervals;
 use hostler_manager::engine::{Engine, EngineSettings};
+use hostler_manager::fleet::assignment::Watch;
 use hostler_manager::fleet::ca::Ca;
 use hostler_manager::fleet::{Fleet, Settings};
 use hostler_manager::store::{Error, Gate, Options, Result, Store, host};
@@ -79,6 +80,7 @@ impl Manager {
             certificate_life: Duration::from_secs(86_400 * 365),
             max_clock_skew: Duration::from_secs(3600),
             max_connections: 100,
+            watch: Watch::default(),
         };
         let fleet = Fleet::new(engine.clone(), ca, settings);
         Ok(Self { engine, fleet, fuse })

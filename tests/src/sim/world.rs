@@ -16,6 +16,7 @@ use hostler_core::run::{Origin, Quota, Spec};
 use hostler_manager::engine::IntrospectionDomain;
 use hostler_manager::fleet::accept::{HostCertificate, Issuer};
 use hostler_manager::fleet::desk::{Hello, Order, Session};
+use hostler_manager::store::cluster::Reach;
 use hostler_manager::store::host::Greeting;
 use hostler_manager::store::{Error, host, job, join_token};
 use uuid::Uuid;
@@ -237,7 +238,8 @@ impl World {
         let Some(journal) = self.agents[n].connect() else { return Ok(()) };
         let who = HostCertificate { host, serial: host.to_string(), issuer: Issuer::BuiltIn };
         let greeting = Greeting { version: "1".into(), boot_id: "b".into(), address: "192.0.2.1".into() };
-        let hello = Hello { greeting, clock: self.clock.now(), journal };
+        let hello =
+            Hello { greeting, clock: self.clock.now(), journal, reach: Reach::default(), assignment: String::new() };
         match self.manager.fleet.hello(&who, hello).await {
             Ok(session) => {
                 self.links[n] = Link { session: Some(session), ..Link::default() };

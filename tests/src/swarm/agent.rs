@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hostler_agent::link;
-use hostler_agent::runner::{Effect, Input, Limits, Runner};
+use hostler_agent::runner::{Effect, Fate, Fitness, Input, Limits, Runner};
 use hostler_agent::shared_identity::SharedIdentity;
 use hostler_common::id::JobId;
 use hostler_common::job::{Captured, JobState, JobUpdate, Merged, Outcome, Work};
@@ -56,7 +56,7 @@ impl Agent {
     #[must_use]
     pub fn new(number: u32, shared: Arc<Shared>, turn: OwnedSemaphorePermit) -> Self {
         let limits = Limits { kinds: KINDS.map(str::to_owned).to_vec(), at_once: 2 };
-        let (runner, _nothing) = Runner::recover(limits, Vec::new(), |_| hostler_agent::runner::Fate::Unknown);
+        let (runner, _nothing) = Runner::recover(limits, Vec::new(), |_| Fate::Unknown, |_| Fitness::Ready);
         let (ended, endings) = mpsc::channel(8);
         let documents = HashMap::new();
         Self { number, shared, runner, runs: 0, documents, up: None, ended, endings, turn: Some(turn) }
@@ -65,20 +65,20 @@ impl Agent {
     /// Keeps a link to a manager and does what that says, until `stop`.
     pub async fn run(mut self, identity: SharedIdentity, managers: Vec<String>, stop: CancellationToken) {
         let (events, mut happened) = mpsc::channel(8);
-        let link = tokio::spawn(link::run(identity.clone(), managers, events, stop.clone()));
+        let link = tokio::spawn(link::run(identity.clone(), managers, events, Arc::default(), stop.clone()));
         let host = identity.host();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(event) = happened.recv() => match event {
-                    link::Event::Opening(up, greeted) => self.greet(up, greeted).await,
+                    link::Event::Opening { up, greeted, .. } => self.greet(up, greeted).await,
                     link::Event::Closed => {
                         self.up = None;
                         self.shared.closed.fetch_add(1, Ordering::Relaxed);
                     }
                     link::Event::Frame(Down::Job(job)) => {
                         if let Ok(spec) = job.into_spec(host) {
-                            self.give(Input::Deliver(spec)).await;
+                            self.give(Input::Deliver(spec, Fitness::Ready)).await;
                         }
                     }
                     link::Event::Frame(Down::Cancel(cancel)) => {
@@ -123,7 +123,7 @@ impl Agent {
         for effect in self.runner.on(input) {
             match effect {
                 // The journal is the runner's own memory, which a swarm does not outlive.
-                Effect::Record(_) | Effect::Watch(_) | Effect::Stop(_) => {}
+                Effect::Record(_) | Effect::Watch(_) | Effect::Stop(_) | Effect::Fetch(_) | Effect::Clear(_) => {}
                 Effect::Forget(job) | Effect::Remove(job) => {
                     self.documents.remove(&job);
                 }

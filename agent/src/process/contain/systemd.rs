@@ -13,11 +13,13 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::hierarchy::{Hierarchies, Hierarchy};
-use super::{Limits, PERIOD, Usage, cgroup1, cgroup2, group};
+use super::{JOBS_SLICE, Limits, PERIOD, SCRIPTS_SLICE, Usage, cgroup1, cgroup2, group};
 use crate::bus::{Body, Bus, Reader, SYSTEMD, SYSTEMD_MANAGER, SYSTEMD_PATH};
 
-const SLICE: &str = "hostler-jobs.slice";
 const INTERFACE: &str = "org.freedesktop.systemd1.Scope";
+
+/// How long a scope has between TERM and KILL when systemd ends it.
+const STOP: Duration = Duration::from_secs(10);
 
 /// How long systemd has to put a process into its scope.
 const MOVED: Duration = Duration::from_secs(5);
@@ -37,8 +39,17 @@ impl Scope {
     pub(super) fn around(pid: Pid, id: &str, limits: &Limits) -> io::Result<Self> {
         let unit = format!("hostler-job-{id}.scope");
         let mut bus = Bus::connect(Path::new("/"))?;
-        let body = start(&unit, pid, limits, bus.shared());
-        bus.call([SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit"], &body)?;
+        // Scopes know what is to be done when memory is used up since version 253.
+        let known = [limits.script, false];
+        let mut started = Err(io::ErrorKind::Unsupported.into());
+        for whole in &known[usize::from(!limits.script)..] {
+            let body = start(&unit, pid, limits, bus.shared(), *whole);
+            started = bus.call([SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit"], &body);
+            if !matches!(&started, Err(error) if error.to_string().contains("OOMPolicy")) {
+                break;
+            }
+        }
+        started?;
         let groups = moved(pid, &unit)?;
         Ok(Self { unit, groups, bus: Mutex::new(Some(bus)) })
     }
@@ -127,16 +138,21 @@ impl Scope {
 }
 
 /// The arguments of `StartTransientUnit`.
-fn start(unit: &str, pid: Pid, limits: &Limits, shared: bool) -> Body {
+fn start(unit: &str, pid: Pid, limits: &Limits, shared: bool, whole: bool) -> Body {
     let mut body = Body::new("ssa(sv)a(sa(sv))");
     body.text(unit).text("fail").list(8, |list| {
         for (name, value) in [
             ("Description", "A program that Hostler runs for a job"),
-            ("Slice", SLICE),
+            ("Slice", if limits.script { SCRIPTS_SLICE } else { JOBS_SLICE }),
+            ("KillMode", "control-group"),
             ("CollectMode", "inactive-or-failed"),
         ] {
             list.item().text(name).signature("s").text(value);
         }
+        if whole {
+            list.item().text("OOMPolicy").signature("s").text("kill");
+        }
+        list.item().text("SendSIGKILL").signature("b").number(1);
         list.item().text("PIDs").signature("au").list(4, |pids| {
             pids.number(pid.as_raw().unsigned_abs());
         });
@@ -167,6 +183,8 @@ fn properties(limits: &Limits) -> Vec<(&'static str, u64)> {
     }
     found.extend(limits.cpu_weight.map(|weight| ("CPUWeight", u64::from(weight))));
     found.extend(limits.io_weight.map(|weight| ("IOWeight", u64::from(weight))));
+    found.push(("TimeoutStopUSec", micros(STOP)));
+    found.extend(limits.lifetime.map(|time| ("RuntimeMaxUSec", micros(time))));
     found
 }
 
@@ -198,6 +216,8 @@ fn escaped(unit: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hostler_common::script::ScriptLimits;
+
     use super::*;
 
     #[test]
@@ -211,10 +231,22 @@ mod tests {
                 ("CPUQuotaPerSecUSec", 100_000),
                 ("CPUQuotaPeriodUSec", 1_000_000),
                 ("CPUWeight", 20),
-                ("IOWeight", 30)
+                ("IOWeight", 30),
+                ("TimeoutStopUSec", 10_000_000)
             ]
         );
-        assert_eq!(properties(&Limits::default()), []);
+        let script = Limits::of_script(&ScriptLimits::default(), Some(Duration::from_secs(300)));
+        assert_eq!(
+            properties(&script),
+            [
+                ("MemoryMax", 1 << 30),
+                ("TasksMax", 512),
+                ("CPUWeight", 20),
+                ("IOWeight", 20),
+                ("TimeoutStopUSec", 10_000_000),
+                ("RuntimeMaxUSec", 300_000_000)
+            ]
+        );
         assert_eq!(escaped("a-1.scope"), "a_2d1_2escope");
     }
 }
