@@ -4,9 +4,12 @@
 //! manager hands in the time, the identifiers and the facts, and carries out what is decided, after it is committed
 //! (design §3).
 
+pub mod cloudevent;
+pub mod event;
 pub mod hook;
 pub mod introspection;
 pub mod machine;
 pub mod policy;
 pub mod refresh;
 pub mod run;
+pub mod webhook;
