@@ -9,9 +9,11 @@ use serde::Deserialize;
 
 mod check;
 mod croit;
+mod event;
 mod read;
 
 pub use croit::Croit;
+pub use event::{Events, Webhooks};
 pub use read::Error;
 
 /// All settings. Every key has a default but `state_dir`.
@@ -41,6 +43,12 @@ pub struct Config {
     /// The croit dialect.
     #[serde(default)]
     pub croit: Croit,
+    /// Events and those who follow them.
+    #[serde(default)]
+    pub events: Events,
+    /// Programs elsewhere that are told of events.
+    #[serde(default)]
+    pub webhooks: Webhooks,
     /// How long finished things are kept.
     #[serde(default)]
     pub retention: Retention,

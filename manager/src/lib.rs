@@ -9,3 +9,4 @@ pub mod hooks;
 pub mod identity;
 pub mod metrics;
 pub mod store;
+pub mod webhook;

@@ -1,6 +1,7 @@
 //! Recorded events and which of them somebody wants to hear of (docs/events.md).
 
 use hostler_common::id::{EventNumber, HostId};
+use hostler_common::text::clip;
 use hostler_common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +11,9 @@ pub const FILTER_ENTRIES: usize = 50;
 
 /// Longest entry of a filter, in bytes.
 pub const FILTER_ENTRY_MAX: usize = 256;
+
+/// Longest text inside an event that is shown or sent, in bytes.
+pub const TEXT_MAX: usize = 4 << 10;
 
 /// An event with its number: immutable, the same for everybody who asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,11 +39,28 @@ impl Recorded {
         self.data["severity"].as_str().and_then(Severity::from_name).unwrap_or(Severity::Info)
     }
 
+    /// The same, with long texts in its particulars cut: what anybody outside sees. Stored JSON came through the parser, so
+    /// its depth is bounded.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        shorten(&mut self.data);
+        self
+    }
+
     /// Whether it is about that host, or names it.
     #[must_use]
     pub fn concerns(&self, host: HostId) -> bool {
         let id = host.to_string();
         self.subject == id || self.data["host"].as_str() == Some(&id)
+    }
+}
+
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > TEXT_MAX => *text = format!("{}…", clip(text, TEXT_MAX)),
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Object(map) => map.values_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -12,10 +12,11 @@ use hostler_core::introspection::Introspection;
 use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, TaskChange};
 use hostler_core::refresh::Refresh;
 use hostler_core::run::Run;
+use hostler_core::webhook::Webhook;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChainDomain, Engine, IntrospectionDomain, RefreshDomain, RunDomain, Turn};
+use super::{ChainDomain, Engine, IntrospectionDomain, RefreshDomain, RunDomain, Turn, WebhookDomain};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -205,6 +206,7 @@ async fn step_kind(
         Refresh::KIND => step_of::<RefreshDomain>(turn, tx, subject, happening).await,
         Run::KIND => step_of::<RunDomain>(turn, tx, subject, happening).await,
         Chain::KIND => step_of::<ChainDomain>(turn, tx, subject, happening).await,
+        Webhook::KIND => step_of::<WebhookDomain>(turn, tx, subject, happening).await,
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
 }

@@ -72,7 +72,7 @@ pub enum Command {
         claim: Uuid,
         /// The status of the answer.
         status: u16,
-        /// What is next, if that was looked up.
+        /// What is next, if whoever delivers goes on with it.
         next: Option<Seek>,
     },
     /// The receiver did not take the event.

@@ -152,7 +152,7 @@ impl Webhook {
 
     fn disable(&self) -> Decision<Self> {
         let mut next = self.clone();
-        match self.phase {
+        match next.phase {
             Phase::Active => next.off(Off::Asked, Decision::to),
             Phase::Off(_) | Phase::Fresh | Phase::Gone => Decision::to(next),
         }
@@ -197,17 +197,15 @@ impl Webhook {
         {
             return refuse("it moved on meanwhile");
         }
-        Ok(next.take(Some(seek), cx))
+        Ok(next.take(seek, cx))
     }
 
     /// Takes what is next under a new claim: what is on its way already, a dead letter, or what was found.
-    fn take(mut self, seek: Option<&Seek>, cx: &Context<()>) -> Decision<Self> {
+    fn take(mut self, seek: &Seek, cx: &Context<()>) -> Decision<Self> {
         let mut missed = None;
         if self.sending.is_none() && !self.replays.is_empty() {
             self.sending = Some(Sending { event: self.replays.remove(0), replay: true, failed: 0, claim: None });
-        } else if self.sending.is_none()
-            && let Some(seek) = seek.filter(|seek| (seek.from, seek.generation) == (self.cursor, self.generation))
-        {
+        } else if self.sending.is_none() && (seek.from, seek.generation) == (self.cursor, self.generation) {
             self.cursor = self.cursor.max(seek.passed);
             missed = Some(seek.missed).filter(|missed| *missed > 0);
             self.sending = seek.found.map(|event| Sending { event, replay: false, failed: 0, claim: None });
@@ -254,9 +252,9 @@ impl Webhook {
             let seconds = cx.now.since(since).as_secs();
             next.event("webhook.recovered", json!({ "failedSeconds": seconds }))
         });
-        let mut decision = match next.phase {
-            Phase::Active => next.take(seek.as_ref(), cx),
-            Phase::Off(_) | Phase::Fresh | Phase::Gone => Decision::to(next).effect(Effect::ClearTimer(LOOK)),
+        let mut decision = match seek.filter(|_| next.phase == Phase::Active) {
+            Some(seek) => next.take(&seek, cx),
+            None => Decision::to(next).effect(Effect::ClearTimer(LOOK)),
         };
         decision.writes.extend(exhumed);
         decision.events.extend(recovered);

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use hostler_common::id::EventNumber;
-use hostler_common::text::clip;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,9 +10,6 @@ use super::error::{Error, Result};
 use super::query::Query;
 use crate::api::Api;
 use crate::store::event::{Record, event_list};
-
-/// Longest text inside an event that is shown, in bytes.
-const TEXT_MAX: usize = 4 << 10;
 
 /// How large the particulars of all events of an answer may be together, in bytes. A page that reaches it ends early;
 /// `last` says where the next one begins.
@@ -61,9 +57,8 @@ fn page(found: Vec<Record>, after: i64, max: usize) -> Events {
     let mut events = Events { data: Vec::with_capacity(found.len()), last: after };
     let mut size = 0;
     for record in found {
-        let mut data = record.data;
-        shorten(&mut data);
-        size += data.to_string().len();
+        let record = record.shortened();
+        size += record.data.to_string().len();
         if size > max && !events.data.is_empty() {
             break;
         }
@@ -74,25 +69,16 @@ fn page(found: Vec<Record>, after: i64, max: usize) -> Events {
             kind: record.kind,
             subject: record.subject,
             actor: record.actor,
-            data,
+            data: record.data,
         });
     }
     events
 }
 
-/// Cuts long texts. Stored JSON came through the parser, so its depth is bounded.
-fn shorten(value: &mut Value) {
-    match value {
-        Value::String(text) if text.len() > TEXT_MAX => *text = format!("{}…", clip(text, TEXT_MAX)),
-        Value::Array(items) => items.iter_mut().for_each(shorten),
-        Value::Object(map) => map.values_mut().for_each(shorten),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hostler_common::time::Timestamp;
+    use hostler_core::event::TEXT_MAX;
     use serde_json::json;
 
     use super::*;
