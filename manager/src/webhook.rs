@@ -70,12 +70,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// Class `Exhausted` if there are too many; see [`Error`].
-    pub async fn create(
-        &self,
-        spec: Spec,
-        after: Option<EventNumber>,
-        actor: &str,
-    ) -> Result<(Webhook, SecretString)> {
+    pub async fn create(&self, spec: Spec, after: Option<EventNumber>, actor: &str) -> Result<(Webhook, SecretString)> {
         let secret = fresh_secret()?;
         let (vault, shown) = (Arc::clone(&self.vault), secret.clone());
         let seal = move |id| seal(&vault, id, &shown);
@@ -100,8 +95,7 @@ impl Webhooks {
     /// Class `NotFound` if there is no such webhook; see [`Error`].
     pub async fn test(&self, id: WebhookId, actor: &str) -> Result<Tried> {
         let webhook = webhook_find(&mut *self.engine.store.read().await?, id).await?;
-        let webhook =
-            webhook.ok_or_else(|| Error::Refused(Class::NotFound, format!("there is no webhook {id}")))?;
+        let webhook = webhook.ok_or_else(|| Error::Refused(Class::NotFound, format!("there is no webhook {id}")))?;
         let now = self.engine.clock.now();
         let event = Recorded {
             // No event that is recorded has a number below 0, and no other test has this one.

@@ -92,7 +92,8 @@ impl Engine {
             let work = self.store.write(move |tx| {
                 Box::pin(async move {
                     if webhook_count(tx).await? >= i64::from(new.most) {
-                        let text = format!("there are {} webhooks already; remove one, or raise webhooks.max", new.most);
+                        let text =
+                            format!("there are {} webhooks already; remove one, or raise webhooks.max", new.most);
                         return Err(Error::Refused(Class::Exhausted, text));
                     }
                     let id = webhook_number(tx).await?;

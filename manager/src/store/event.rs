@@ -57,11 +57,10 @@ fn record((number, at, kind, subject, actor, data): Row) -> Result<Record> {
 /// # Errors
 /// See [`super::Error`].
 pub async fn event_find(connection: &mut Connection, number: EventNumber) -> Result<Option<Record>> {
-    let row: Option<Row> =
-        sqlx::query_as("select number, at, kind, subject, actor, data from event where number = $1")
-            .bind(number.0)
-            .fetch_optional(connection)
-            .await?;
+    let row: Option<Row> = sqlx::query_as("select number, at, kind, subject, actor, data from event where number = $1")
+        .bind(number.0)
+        .fetch_optional(connection)
+        .await?;
     row.map(record).transpose()
 }
 

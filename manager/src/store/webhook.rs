@@ -23,8 +23,10 @@ pub async fn webhook_number(connection: &mut Connection) -> Result<WebhookId> {
 /// # Errors
 /// See [`super::Error`].
 pub async fn webhook_list(connection: &mut Connection) -> Result<Vec<Webhook>> {
-    let rows: Vec<(String,)> =
-        sqlx::query_as("select document from machine where kind = $1").bind(Webhook::KIND).fetch_all(connection).await?;
+    let rows: Vec<(String,)> = sqlx::query_as("select document from machine where kind = $1")
+        .bind(Webhook::KIND)
+        .fetch_all(connection)
+        .await?;
     let read = |(document,): (String,)| Ok(serde_json::from_str::<Webhook>(&document)?);
     let mut all = rows.into_iter().map(read).collect::<Result<Vec<_>>>()?;
     all.sort_by_key(|webhook| webhook.id);
@@ -161,12 +163,11 @@ pub async fn dead_letter_count(connection: &mut Connection, webhook: WebhookId) 
 /// # Errors
 /// See [`super::Error`].
 pub async fn dead_letter_exists(connection: &mut Connection, webhook: WebhookId, event: EventNumber) -> Result<bool> {
-    let row: Option<(i64,)> =
-        sqlx::query_as("select event from webhook_dead_letter where webhook = $1 and event = $2")
-            .bind(webhook.0)
-            .bind(event.0)
-            .fetch_optional(connection)
-            .await?;
+    let row: Option<(i64,)> = sqlx::query_as("select event from webhook_dead_letter where webhook = $1 and event = $2")
+        .bind(webhook.0)
+        .bind(event.0)
+        .fetch_optional(connection)
+        .await?;
     Ok(row.is_some())
 }
 
