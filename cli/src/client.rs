@@ -160,6 +160,39 @@ impl Client {
         }
     }
 
+    /// All pages of a list of the croit dialect, or the first `limit` items: that dialect counts what comes before, and takes
+    /// what is asked for as one JSON text.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub async fn counted_pages(
+        &self,
+        doing: &str,
+        path: &[&str],
+        condition: &Value,
+        limit: usize,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut items = Vec::new();
+        loop {
+            let page_size = (limit - items.len()).clamp(1, 1000);
+            let asked = json!({"after": items.len(), "limit": page_size, "where": condition}).to_string();
+            let mut page = self.get(doing, path).query("pagination", Some(&asked)).json().await?;
+            let Some(Value::Array(found)) = page.get_mut("data").map(Value::take) else {
+                return Err(Failure::new(
+                    Kind::Failed,
+                    format!("cannot {doing}"),
+                    "the answer is not a page of a list",
+                ));
+            };
+            let last = found.len() < page_size;
+            items.extend(found);
+            items.truncate(limit);
+            if last || items.len() >= limit {
+                return Ok(items);
+            }
+        }
+    }
+
     /// Logs in with a password and returns the token and what Keystone tells of it.
     ///
     /// # Errors

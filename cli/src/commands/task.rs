@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{values, wait};
 use crate::client::Client;
@@ -49,6 +49,13 @@ pub enum TaskCommand {
         /// Number of the task
         id: i64,
     },
+    /// Answer the question that a task asks; `task show` has it
+    Answer {
+        /// Number of the task
+        id: i64,
+        /// One of the answers that are offered
+        response: String,
+    },
 }
 
 /// Runs the command.
@@ -60,8 +67,8 @@ pub async fn run(command: TaskCommand, context: &Context) -> Result<(), Failure>
     match command {
         TaskCommand::List { state, kind, host, limit } => {
             let state = state.map(|state| state.to_ascii_uppercase());
-            let query = [("state", state.as_deref()), ("kind", kind.as_deref()), ("host", host.as_deref())];
-            let tasks = client.pages("list tasks", &["api", "tasks"], &query, Some(limit)).await?;
+            let condition = condition(state.as_deref(), kind.as_deref(), host.as_deref());
+            let tasks = client.counted_pages("list tasks", &["api", "tasks"], &condition, limit).await?;
             context.output.list(&tasks, &columns(), "No tasks.")
         }
         TaskCommand::Show { id } => {
@@ -76,7 +83,32 @@ pub async fn run(command: TaskCommand, context: &Context) -> Result<(), Failure>
             context.output.note(&format!("Task {id} is asked to stop. `hostler task watch {id}` shows when it has."));
             Ok(())
         }
+        TaskCommand::Answer { id, response } => answer(context, &client, id, &response).await,
     }
+}
+
+/// Which tasks are listed. A host is named by its name, or by its UUID where it is gone.
+fn condition(state: Option<&str>, kind: Option<&str>, host: Option<&str>) -> Value {
+    let mut all = Vec::new();
+    let pairs = [("state", state), ("kind", kind)];
+    all.extend(pairs.into_iter().filter_map(|(name, value)| Some(json!({ name: { "_eq": value? } }))));
+    if let Some(host) = host {
+        all.push(json!({ "_or": [{ "object": { "_eq": host } }, { "host": { "_eq": host } }] }));
+    }
+    Value::Array(all)
+}
+
+async fn answer(context: &Context, client: &Client, id: i64, response: &str) -> Result<(), Failure> {
+    let doing = || format!("answer task {id}");
+    let number = id.to_string();
+    let task = client.get(doing(), &["api", "tasks", &number]).json().await.map_err(unknown)?;
+    let Some(token) = task["question"]["token"].as_str() else {
+        return Err(Failure::new(Kind::Conflict, format!("cannot {}", doing()), "it asks nothing"));
+    };
+    let body = json!({ "token": token, "response": response });
+    client.post(doing(), &["api", "tasks", &number, "answer"]).body(body).done().await.map_err(unknown)?;
+    context.output.note(&format!("Task {id} goes on with {response:?}."));
+    Ok(())
 }
 
 async fn watch(context: &Context, client: &Client, id: i64, timeout: Option<Duration>) -> Result<(), Failure> {
@@ -140,8 +172,17 @@ fn rows(task: &Value) -> Vec<(&'static str, String)> {
         ("Started", format!("{} by {}", moment(task, "startedAt"), show(task, "startedBy"))),
         ("Finished", moment(task, "finishedAt")),
         ("Took", took(task)),
+        ("Question", question(task)),
         ("Result", show(task, "result")),
     ]
+}
+
+/// What a task asks, and the answers that it offers.
+fn question(task: &Value) -> String {
+    let asked = &task["question"];
+    let Some(message) = string(asked, "message") else { return UNKNOWN.into() };
+    let options: Vec<&str> = list(asked, "responseOptions").iter().filter_map(Value::as_str).collect();
+    format!("{message} ({})", options.join(", "))
 }
 
 fn record(theme: &Theme, task: &Value) -> String {
@@ -179,9 +220,24 @@ fn took(task: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn what_is_listed() {
+        assert_eq!(condition(None, None, None), json!([]));
+        assert_eq!(
+            condition(Some("FAILED"), Some("run"), Some("a")),
+            json!([{"state": {"_eq": "FAILED"}}, {"kind": {"_eq": "run"}},
+                   {"_or": [{"object": {"_eq": "a"}}, {"host": {"_eq": "a"}}]}])
+        );
+    }
+
+    #[test]
+    fn questions_are_shown_with_their_answers() {
+        let task = json!({"question": {"message": "Go on?", "responseOptions": ["continue", "stop"]}});
+        assert_eq!(question(&task), "Go on? (continue, stop)");
+        assert_eq!(question(&json!({"question": null})), UNKNOWN);
+    }
 
     #[test]
     fn a_task_with_steps_and_output() {

@@ -9,6 +9,7 @@ pub mod event;
 pub mod hook;
 pub mod introspection;
 pub mod machine;
+pub mod operation;
 pub mod policy;
 pub mod refresh;
 pub mod run;

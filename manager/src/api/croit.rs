@@ -12,6 +12,7 @@ mod guard;
 mod hook;
 mod limit;
 mod login;
+mod operation;
 mod page;
 mod parameters;
 mod routes;

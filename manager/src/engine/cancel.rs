@@ -6,11 +6,12 @@ use hostler_core::introspection::Introspection;
 use hostler_core::introspection::command::Command;
 use hostler_core::introspection::state::State;
 use hostler_core::machine::{Event, Input, Machine};
+use hostler_core::operation::Operation;
 use hostler_core::run::Run;
 use serde_json::json;
 
 use super::run::{Wakes, apply};
-use super::{Engine, IntrospectionDomain, RunDomain, Turn};
+use super::{Engine, IntrospectionDomain, OperationDomain, RunDomain, Turn};
 use crate::store::machine::machine_subject;
 use crate::store::task::{TaskState, task_find};
 use crate::store::{Connection, Error, Result, event};
@@ -72,6 +73,10 @@ async fn cancel(turn: &Turn, tx: &mut Connection, id: TaskId) -> Result<Wakes> {
             }
             let state = done.machine.state;
             refuse(Class::Conflict, format!("task {id} cannot be cancelled while it is {state}; wait for its end"))
+        }
+        Operation::KIND => {
+            let cancel = Input::Command(hostler_core::operation::Command::Cancel);
+            Ok(apply::<OperationDomain>(turn, tx, &subject, cancel).await?.wakes)
         }
         Run::KIND => {
             let cancel = Input::Command(hostler_core::run::Command::Cancel);

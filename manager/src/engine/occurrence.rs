@@ -33,8 +33,21 @@ impl Domain for ChainDomain {
         Ok(Chain::new(id))
     }
 
-    fn facts<'t>(_: &'t Turn, _: &'t mut Connection, _: &'t Chain, _: &'t Input<Word>) -> BoxFuture<'t, Result<()>> {
-        Box::pin(async { Ok(()) })
+    fn facts<'t>(
+        turn: &'t Turn,
+        tx: &'t mut Connection,
+        _: &'t Chain,
+        input: &'t Input<Word>,
+    ) -> BoxFuture<'t, Result<Vec<Link>>> {
+        Box::pin(async move {
+            let Input::Message(body) = input else { return Ok(Vec::new()) };
+            let Ok(Word::Occur { occurrence, host, .. }) = serde_json::from_value(body.clone()) else {
+                return Ok(Vec::new());
+            };
+            let hooks = hook::hook_of_point(tx, occurrence.point).await?;
+            target::occurrence_insert(tx, &occurrence, Some(host), turn.now).await?;
+            links_of(turn, tx, (&occurrence, Some(host)), &hooks).await
+        })
     }
 
     fn write<'t>(_: &'t Turn, _: &'t mut Connection, _: &'t Chain, _: Vec<()>) -> BoxFuture<'t, Result<()>> {
@@ -172,11 +185,7 @@ pub(super) async fn happened(
         return Ok(Vec::new());
     }
     let place = occurrence.point.place();
-    let candidates = if place == Place::Host { Vec::new() } else { target::candidates(tx).await? };
-    let mut links = Vec::new();
-    for planned in plan(occurrence, host, hooks, &candidates, turn.seed) {
-        links.extend(link(turn, tx, occurrence, &planned).await?);
-    }
+    let links = links_of(turn, tx, (occurrence, host), hooks).await?;
     // Hooks that run on hosts of their own do not wait for each other.
     let chains: Vec<Vec<Link>> = match place {
         Place::OneHost => links.into_iter().map(|link| vec![link]).collect(),
@@ -195,6 +204,24 @@ pub(super) async fn happened(
         }
     }
     Ok(tasks)
+}
+
+/// The hooks that run for an occurrence; that they begin now is remembered.
+async fn links_of(
+    turn: &Turn,
+    tx: &mut Connection,
+    (occurrence, host): (&Occurrence, Option<HostId>),
+    hooks: &[Hook],
+) -> Result<Vec<Link>> {
+    let candidates = match occurrence.point.place() {
+        Place::Host => Vec::new(),
+        Place::OneHost | Place::Management => target::candidates(tx).await?,
+    };
+    let mut links = Vec::new();
+    for planned in plan(occurrence, host, hooks, &candidates, turn.seed) {
+        links.extend(link(turn, tx, occurrence, &planned).await?);
+    }
+    Ok(links)
 }
 
 /// The place of a hook in its chain; `None` if it has begun too often lately.

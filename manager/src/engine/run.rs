@@ -10,13 +10,16 @@ use hostler_common::job::{JobState, JobUpdate};
 use hostler_core::hook::chain::Chain;
 use hostler_core::introspection::Introspection;
 use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, TaskChange};
+use hostler_core::operation::Operation;
 use hostler_core::refresh::Refresh;
 use hostler_core::run::Run;
 use hostler_core::webhook::Webhook;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChainDomain, Engine, IntrospectionDomain, RefreshDomain, RunDomain, Turn, WebhookDomain};
+use super::{
+    ChainDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn, WebhookDomain,
+};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -205,6 +208,7 @@ async fn step_kind(
         Introspection::KIND => step_of::<IntrospectionDomain>(turn, tx, subject, happening).await,
         Refresh::KIND => step_of::<RefreshDomain>(turn, tx, subject, happening).await,
         Run::KIND => step_of::<RunDomain>(turn, tx, subject, happening).await,
+        Operation::KIND => step_of::<OperationDomain>(turn, tx, subject, happening).await,
         Chain::KIND => step_of::<ChainDomain>(turn, tx, subject, happening).await,
         Webhook::KIND => step_of::<WebhookDomain>(turn, tx, subject, happening).await,
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
@@ -364,7 +368,7 @@ async fn change_task(
 }
 
 async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &JobUpdate) -> Result<Option<Wakes>> {
-    let Some(known) = job::job_find(tx, update.job).await? else {
+    let Some((known, kind, subject)) = job::job_with_machine(tx, update.job).await? else {
         // Its machine is gone, with its host or by retention: nobody waits for it.
         return Ok(None);
     };
@@ -377,7 +381,10 @@ async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &Jo
     if !job::job_update(tx, update.job, known.state, update.state, update.outcome.as_ref(), turn.now).await? {
         return Err(Error::Moved);
     }
-    let Some((kind, subject)) = machine::machine_subject(tx, known.machine).await? else { return Ok(None) };
+    // That an agent has a job says nothing to a run, which may have thousands of them.
+    if kind == Run::KIND && update.state == JobState::Delivered {
+        return Ok(None);
+    }
     apply_kind(turn, tx, &kind, &subject, Happening::Job(update.clone())).await.map(Some)
 }
 

@@ -118,6 +118,24 @@ pub async fn job_find(connection: &mut Connection, id: JobId) -> Result<Option<R
     row.map(record_from).transpose()
 }
 
+/// The job of that id, with the kind and the subject of its machine.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_with_machine(connection: &mut Connection, id: JobId) -> Result<Option<(Record, String, String)>> {
+    let row: Option<(String, String, String, i64, String, String)> = sqlx::query_as(
+        "select job.spec, job.machine_id, job.state, job.cancel, machine.kind, machine.subject from job \
+         join machine on machine.id = job.machine_id where job.id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|(spec, machine, state, cancel, kind, subject)| {
+        Ok((record_from((spec, machine, state, cancel))?, kind, subject))
+    })
+    .transpose()
+}
+
 /// The jobs of a host that have no outcome, oldest first.
 ///
 /// # Errors

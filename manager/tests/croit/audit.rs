@@ -73,3 +73,33 @@ async fn spec_7_12_calls_of_hooks_are_marked() {
     assert_eq!(rows[1]["fromHook"], false);
     assert!(!rows.iter().any(|row| row.to_string().contains(&token)));
 }
+
+#[tokio::test]
+async fn spec_7_12_hooks_are_told_of_calls_and_never_of_their_own() {
+    let app = App::start().await;
+    let host = app.host("m").await;
+    app.connect(host).await;
+    app.call("admin", "PATCH", "/api/hosts/m", json!({"roles": ["management"]}).to_string()).await.expect(200);
+    let new = json!({"name": "hooks", "roles": ["admin", "viewer"], "forHooks": true});
+    let token = app.post("/api/api-tokens", new).await.expect(200).as_str().unwrap().to_owned();
+    let id = script(&app, "s").await;
+    app.post("/api/events/hooks", json!({"event": "OnAudit", "scriptId": id})).await.expect(201);
+    let tasks = || async { app.get("/api/tasks").await.expect(200)["total"].as_i64().unwrap() };
+    // The making of the hook itself may be told or not: what counts is what comes after.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let before = tasks().await;
+    let body = json!({"name": "x", "contents": "#!/bin/sh\n"}).to_string();
+    let request = http::Request::post("/api/events/scripts").header("Authorization", format!("Bearer {token}"));
+    app.send(request.body(Body::from(body)).unwrap(), "192.0.2.7:1").await.expect(200);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(tasks().await, before, "a hook's own call makes no hook run");
+    script(&app, "y").await;
+    for _ in 0..50 {
+        if tasks().await > before {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let newest = app.get("/api/tasks").await.expect(200)["data"][0].clone();
+    assert_eq!((tasks().await, &newest["name"]), (before + 1, &json!("Hook OnAudit: s")));
+}

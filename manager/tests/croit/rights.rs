@@ -47,8 +47,15 @@ fn the_policy_agrees_with_the_specification() {
 async fn spec_13_1_role_matrix_and_bad_tokens() {
     let app = App::start().await;
     for route in ROUTES.iter().filter(|route| route.action.is_some()) {
-        let path =
-            format!("/api{}", route.path.replace("{id}", "77").replace("{service}", "osd.1").replace(['{', '}'], ""));
+        let path = format!(
+            "/api{}",
+            route
+                .path
+                .replace("{id}", "77")
+                .replace("{service}/{action}", "osd.1/start")
+                .replace("{flag}/{change}", "noout/set")
+                .replace(['{', '}'], "")
+        );
         let answer = app.call("", route.method, &path, Body::empty()).await;
         assert_eq!(answer.headers["www-authenticate"], "Bearer", "{path}");
         answer.error(401);

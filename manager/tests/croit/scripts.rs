@@ -113,7 +113,7 @@ async fn spec_4_what_is_refused() {
 async fn spec_4_a_script_in_use_is_removed_by_force_only() {
     let app = App::start().await;
     let id = script(&app, "s").await;
-    for event in ["OnAudit", "OnCroitStartup"] {
+    for event in ["OnHealthDegrade", "OnCroitStartup"] {
         app.post("/api/events/hooks", json!({"event": event, "scriptId": id})).await.expect(201);
     }
     assert_eq!(delete(&app, "/api/events/scripts/1").await.error(409), "script 1 is used by 2 hooks");

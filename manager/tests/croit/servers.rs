@@ -67,3 +67,49 @@ async fn spec_4_1_a_viewer_may_redetect() {
     assert_eq!(value["lastSeen"], "PT60S");
     app.call("reader", "POST", "/api/servers/9/redetect", Body::empty()).await.error(404);
 }
+
+#[tokio::test]
+async fn spec_4_1_services_are_started_as_tasks() {
+    let app = App::start().await;
+    let id = app.host("h1").await;
+    app.connect(id).await;
+    let mut found = document(1);
+    found["fleet"]["ceph"] = json!({"daemons": [{"type": "osd", "id": "7", "socket": false}]});
+    app.introspect(id, &found).await;
+    let answer = app.call("admin", "POST", "/api/servers/1/services/osd.7/restart", Body::empty()).await;
+    assert_eq!((answer.status, answer.text.as_str()), (201, ""));
+    let place = answer.headers["location"].to_str().unwrap().to_owned();
+    let task = app.get(&place).await.expect(200);
+    assert_eq!(
+        (&task["object"], &task["done"], &task["startedBy"]),
+        (&json!("h1"), &json!(false), &json!("token:admin"))
+    );
+    for path in
+        ["1/services/osd.8/restart", "1/services/osd/restart", "1/services/osd.7/format", "2/services/osd.7/stop"]
+    {
+        app.call("admin", "POST", &format!("/api/servers/{path}"), Body::empty()).await.error(404);
+    }
+    let step = json!({"step": {"step": "ceph_daemon", "kind": "osd", "id": "7", "action": "start"}, "skipHooks": true});
+    let task = app.post("/api/servers/1/steps", step).await.expect(200);
+    assert_eq!(task["done"], false, "{task}");
+    app.post("/api/servers/1/steps", json!({"step": {"step": "reboot"}})).await.error(400);
+}
+
+#[tokio::test]
+async fn spec_4_2_flags_of_the_cluster() {
+    use hostler_common::cluster::{Check, ClusterState, Health};
+    let app = App::start().await;
+    app.get("/api/maintenance/flags").await.error(409);
+    let id = app.host("h1").await;
+    let check = Check { message: "noout flag(s) set".into(), ..Check::default() };
+    let health = Health { status: "HEALTH_WARN".into(), checks: [("OSDMAP_FLAGS".to_owned(), check)].into() };
+    app.api.fleet.cluster_state(id, ClusterState { fsid: "f".into(), health: Some(health), ..ClusterState::default() });
+    let flags = app.get("/api/maintenance/flags").await.expect(200);
+    let set: Vec<_> = flags.as_array().unwrap().iter().filter(|flag| flag["currentState"] == true).collect();
+    assert_eq!((set.len(), &set[0]["name"], &set[0]["recommendedState"]), (1, &json!("noout"), &json!(false)));
+    // The agent is not connected: the operation fails and says why.
+    let text = app.call("admin", "PUT", "/api/maintenance/flags/noout/unset", Body::empty()).await.error(409);
+    assert!(text.contains("not connected"), "{text}");
+    app.call("admin", "PUT", "/api/maintenance/flags/nosuch/set", Body::empty()).await.error(404);
+    app.call("admin", "PUT", "/api/maintenance/flags/noout/toggle", Body::empty()).await.error(404);
+}

@@ -125,6 +125,7 @@ impl World {
             introspection: Arc::new(machine),
             inventories_kept: config.introspection.inventories_kept,
             retention: Retention::default(),
+            ..EngineSettings::default()
         };
         let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), settings);
         let identity = Identity::new(engine.clone(), &config.auth);

@@ -8,7 +8,43 @@ use hostler_core::introspection::Introspection;
 use hostler_core::machine::Machine as _;
 use hostler_manager::store::{Store, job, machine, task};
 
+use hostler_common::id::TaskId;
+use hostler_core::run::target::TargetState;
+use hostler_core::run::{Phase, Run};
+use hostler_manager::store::target;
+
 use super::agent::Agent;
+
+/// What must hold of scripts at every instant; returns how many of them finished.
+///
+/// # Errors
+/// What does not hold.
+pub async fn scripts(store: &Store, tasks: &[TaskId]) -> anyhow::Result<u32> {
+    let mut connection = store.read().await?;
+    let mut finished = 0;
+    let timers = machine::timer_next(&mut connection, 1000).await?;
+    for id in tasks {
+        let task = task::task_find(&mut connection, *id).await?;
+        let task = task.with_context(|| format!("invariant 2: task {id} was promised and is lost"))?;
+        let subject = target::run_subject(&mut connection, *id).await?.context("a task without its run")?;
+        let record = machine::machine_find::<Run>(&mut connection, Run::KIND, &subject).await?;
+        let record = record.context("a run without its machine")?;
+        let targets = target::target_list(&mut connection, *id, None, 100).await?;
+        for state in TargetState::ALL {
+            let rows = targets.iter().filter(|target| target.state == *state).count();
+            let counted = record.machine.counts.of(*state);
+            ensure!(rows == counted as usize, "task {id} counts {counted} {}, there are {rows}", state.name());
+        }
+        let over = record.machine.phase == Phase::Over;
+        let waits = timers.iter().any(|timer| timer.machine == record.id);
+        ensure!(over || waits, "invariant 3: the run of task {id} waits until no time: {:?}", record.machine);
+        ensure!(over == task.state.is_final(), "task {id} is {:?} and its run {:?}", task.state, record.machine.phase);
+        let good = targets.iter().all(|target| target.state == TargetState::Ok);
+        ensure!(!over || good == (task.state == task::TaskState::Finished), "task {id} ended as {:?}", task.state);
+        finished += u32::from(over && good);
+    }
+    Ok(finished)
+}
 
 /// What must hold at every instant.
 ///

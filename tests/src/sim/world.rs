@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use hostler_common::error::Class;
-use hostler_common::id::HostId;
+use hostler_common::id::{HostId, TaskId};
 use hostler_common::job::{JobState, JobUpdate};
+use hostler_common::script::{Digest, ScriptRef};
 use hostler_common::time::Clock as _;
 use hostler_core::introspection::command::Command;
 use hostler_core::machine::Input;
+use hostler_core::run::{Origin, Quota, Spec};
 use hostler_manager::engine::IntrospectionDomain;
 use hostler_manager::fleet::accept::HostCertificate;
 use hostler_manager::fleet::desk::{Hello, Order, Session};
@@ -46,6 +48,10 @@ pub struct Summary {
     pub duplicates: u32,
     /// Updates that named the job of another host.
     pub forgeries: u32,
+    /// Scripts that were begun, on any number of hosts.
+    pub scripts: u32,
+    /// Scripts that ended on all of their hosts as they should.
+    pub scripts_finished: u32,
 }
 
 /// Both directions of a link.
@@ -67,6 +73,8 @@ struct World {
     /// Everything that each agent was ever told.
     said: Vec<Vec<Order>>,
     accepted: BTreeMap<HostId, u64>,
+    /// The tasks of scripts that were promised.
+    scripts: Vec<TaskId>,
     summary: Summary,
 }
 
@@ -118,6 +126,7 @@ impl World {
             links,
             said: vec![Vec::new(); HOSTS],
             accepted: BTreeMap::new(),
+            scripts: Vec::new(),
             summary: Summary::default(),
         })
     }
@@ -126,7 +135,8 @@ impl World {
     async fn act(&mut self) -> anyhow::Result<()> {
         let n = self.random.below(HOSTS);
         match self.random.below(100) {
-            0..12 => self.command(n).await?,
+            0..8 => self.command(n).await?,
+            8..12 => self.script().await?,
             12..24 => self.start_or_connect(n).await?,
             24..40 => self.agent_step(n).await?,
             40..54 => self.carry_up(n).await?,
@@ -146,7 +156,8 @@ impl World {
         if self.manager.fuse.burnt() && self.random.chance(50) {
             self.crash_manager().await?;
         }
-        check::always(&self.manager.engine.store, &self.agents, &self.accepted).await
+        check::always(&self.manager.engine.store, &self.agents, &self.accepted).await?;
+        check::scripts(&self.manager.engine.store, &self.scripts).await.map(drop)
     }
 
     /// What a REST client asks. A refusal is an answer; only what is promised counts.
@@ -168,6 +179,36 @@ impl World {
             Err(Error::Refused(Class::Invalid | Class::Conflict | Class::NotFound, _) | Error::Unavailable(_)) => {
                 Ok(())
             }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Somebody runs a script on some of the hosts, or ends one.
+    async fn script(&mut self) -> anyhow::Result<()> {
+        if self.random.chance(25) && !self.scripts.is_empty() {
+            let task = self.scripts[self.random.below(self.scripts.len())];
+            return match self.manager.engine.task_cancel(task, "sim").await {
+                Ok(()) | Err(Error::Refused(Class::Conflict, _) | Error::Unavailable(_)) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let count = 1 + self.random.below(HOSTS);
+        let hosts = self.agents.iter().take(count).map(|agent| agent.host).collect();
+        let digest = Digest([3; 32]);
+        let script = ScriptRef { id: None, name: "s".into(), revision: 1, digest, signature: String::new() };
+        let most = u32::try_from(self.random.below(3)).ok();
+        let spec = Spec {
+            max_concurrency: Quota::Count(1 + u32::try_from(self.random.below(3)).unwrap_or(0)),
+            max_errors: most.filter(|most| *most < 2).map(Quota::Count),
+            ..Spec::new("script", script, hosts, Origin::Execute)
+        };
+        match self.manager.engine.run_start(spec, Some("sim")).await {
+            Ok(task) => {
+                self.scripts.push(task);
+                self.summary.scripts += 1;
+                Ok(())
+            }
+            Err(Error::Unavailable(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -345,6 +386,7 @@ impl World {
             }
         }
         check::always(&self.manager.engine.store, &self.agents, &self.accepted).await?;
+        self.summary.scripts_finished = check::scripts(&self.manager.engine.store, &self.scripts).await?;
         check::settled(&self.manager.engine.store, &self.agents).await?;
         self.finishes().await
     }

@@ -9,7 +9,7 @@ use hostler_agent::link;
 use hostler_agent::runner::{Effect, Input, Limits, Runner};
 use hostler_agent::shared_identity::SharedIdentity;
 use hostler_common::id::JobId;
-use hostler_common::job::{Captured, JobState, JobUpdate, Outcome};
+use hostler_common::job::{Captured, JobState, JobUpdate, Merged, Outcome, Work};
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
@@ -18,6 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::document::Template;
+
+/// The kinds of jobs that they do; scripts end at once and say nothing, like `/bin/true`.
+const KINDS: [&str; 2] = ["introspect", "script"];
 
 /// What all agents of a swarm share.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl Agent {
     /// The agent of that number, with an empty journal.
     #[must_use]
     pub fn new(number: u32, shared: Arc<Shared>, turn: OwnedSemaphorePermit) -> Self {
-        let limits = Limits { kinds: vec!["introspect".into()], at_once: 2 };
+        let limits = Limits { kinds: KINDS.map(str::to_owned).to_vec(), at_once: 2 };
         let (runner, _nothing) = Runner::recover(limits, Vec::new(), |_| hostler_agent::runner::Fate::Unknown);
         let (ended, endings) = mpsc::channel(8);
         let documents = HashMap::new();
@@ -105,7 +108,7 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").into(),
             boot_id: uuid::Uuid::from_u128(u128::from(self.number)).to_string(),
             clock_us: SystemClock.now().as_micros(),
-            capabilities: vec!["introspect".into()],
+            capabilities: KINDS.map(str::to_owned).to_vec(),
             journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
             ..v1::Hello::default()
         };
@@ -132,9 +135,13 @@ impl Agent {
 
     fn start(&mut self, job: JobId) {
         self.shared.begun.fetch_add(1, Ordering::Relaxed);
-        self.runs += 1;
-        self.documents.insert(job, self.runs);
-        let (ended, probe) = (self.ended.clone(), self.shared.probe);
+        let script = self.runner.entry(job).is_some_and(|entry| matches!(entry.spec.work, Work::Script(_)));
+        let ended = self.ended.clone();
+        let probe = if script { Duration::ZERO } else { self.shared.probe };
+        if !script {
+            self.runs += 1;
+            self.documents.insert(job, self.runs);
+        }
         tokio::spawn(async move {
             tokio::time::sleep(probe).await;
             // The agent is gone when the swarm ends.
@@ -154,6 +161,9 @@ impl Agent {
     }
 
     fn outcome(&self, job: JobId) -> Outcome {
+        if self.runner.entry(job).is_some_and(|entry| matches!(entry.spec.work, Work::Script(_))) {
+            return Outcome { exit_code: Some(0), merged: Some(Merged::default()), ..Outcome::default() };
+        }
         let Some(run) = self.documents.get(&job) else { return Outcome::default() };
         let head = self.shared.template.of(self.number, *run).to_string().into_bytes();
         let stdout = Captured { total: head.len() as u64, head, tail: Vec::new() };

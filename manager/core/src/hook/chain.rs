@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use hostler_common::error::Class;
-use hostler_common::hook::OnFailure;
-use hostler_common::id::HookId;
+use hostler_common::hook::{Occurrence, OnFailure};
+use hostler_common::id::{HookId, HostId};
 use hostler_common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -44,6 +44,15 @@ pub enum Word {
         links: Vec<Link>,
         /// Whether something waits for them.
         blocking: bool,
+        /// Who is told of the end.
+        parent: Option<Parent>,
+    },
+    /// Begin with the hooks of an occurrence, which are facts.
+    Occur {
+        /// What happened, or is about to.
+        occurrence: Box<Occurrence>,
+        /// The host that it is about.
+        host: HostId,
         /// Who is told of the end.
         parent: Option<Parent>,
     },
@@ -105,7 +114,13 @@ impl Chain {
         Self { id, ..Self::default() }
     }
 
-    fn start(&self, links: Vec<Link>, blocking: bool, parent: Option<Parent>, cx: &Context<()>) -> Decision<Self> {
+    fn start(
+        &self,
+        links: Vec<Link>,
+        blocking: bool,
+        parent: Option<Parent>,
+        cx: &Context<Vec<Link>>,
+    ) -> Decision<Self> {
         let mut chain = Self { blocking, parent, ..Self::new(self.id) };
         let mut told = Vec::new();
         for (tag, link) in (0_u32..).zip(links) {
@@ -132,7 +147,7 @@ impl Chain {
     }
 
     /// Lets the one begin whose turn it is, or ends.
-    fn turn(mut self, mut decision: Decision<Self>, cx: &Context<()>) -> Decision<Self> {
+    fn turn(mut self, mut decision: Decision<Self>, cx: &Context<Vec<Link>>) -> Decision<Self> {
         if let Some(report) = self.made.get_mut(self.at as usize).and_then(|made| made.early.take()) {
             return self.judge(decision, &report, cx);
         }
@@ -160,7 +175,7 @@ impl Chain {
         Some(Message { kind: parent.kind.clone(), subject: parent.subject.clone(), body })
     }
 
-    fn ended(&self, report: Report, cx: &Context<()>) -> Decision<Self> {
+    fn ended(&self, report: Report, cx: &Context<Vec<Link>>) -> Decision<Self> {
         let mut chain = self.clone();
         let decision = Decision::to(self.clone());
         if self.over || self.veto.is_some() && report.tag != self.at {
@@ -176,7 +191,7 @@ impl Chain {
     }
 
     /// What the end of the hook means whose turn it is.
-    fn judge(mut self, decision: Decision<Self>, report: &Report, cx: &Context<()>) -> Decision<Self> {
+    fn judge(mut self, decision: Decision<Self>, report: &Report, cx: &Context<Vec<Link>>) -> Decision<Self> {
         let Some(made) = self.made.get(self.at as usize) else { return decision };
         if self.veto.is_some() {
             self.at = u32::MAX;
@@ -196,7 +211,13 @@ impl Chain {
     }
 
     /// Drops those that have not begun; the one that runs is ended too, unless it has ended already.
-    fn end_early(mut self, mut decision: Decision<Self>, why: String, ended: bool, cx: &Context<()>) -> Decision<Self> {
+    fn end_early(
+        mut self,
+        mut decision: Decision<Self>,
+        why: String,
+        ended: bool,
+        cx: &Context<Vec<Link>>,
+    ) -> Decision<Self> {
         let current = self.at as usize;
         for made in self.made.iter().skip(current + 1) {
             decision = decision.effect(Effect::Tell(run::Word::Drop { reason: why.clone() }.to(made.run)));
@@ -229,10 +250,11 @@ fn manner(made: &Made, report: &Report) -> String {
 impl Machine for Chain {
     const KIND: &'static str = "chain";
     type Command = Word;
-    type Facts = ();
+    /// For [`Word::Occur`]: the hooks that are to run.
+    type Facts = Vec<Link>;
     type Write = ();
 
-    fn decide(&self, input: Input<Word>, cx: &Context<()>) -> Result<Decision<Self>, Refusal> {
+    fn decide(&self, input: Input<Word>, cx: &Context<Vec<Link>>) -> Result<Decision<Self>, Refusal> {
         let word = match input {
             Input::Command(word) => word,
             Input::Message(body) => read(body)?,
@@ -246,10 +268,13 @@ impl Machine for Chain {
             Input::Timer(_) | Input::Job(_) => return Ok(Decision::to(self.clone())),
         };
         Ok(match word {
-            Word::Start { .. } if !self.made.is_empty() || self.over => {
+            Word::Start { .. } | Word::Occur { .. } if !self.made.is_empty() || self.over => {
                 return Err(Refusal::new(Class::Conflict, "the chain has begun already"));
             }
             Word::Start { links, blocking, parent } => self.start(links, blocking, parent, cx),
+            Word::Occur { occurrence, parent, .. } => {
+                self.start(cx.facts.clone(), occurrence.point.blocking(), parent, cx)
+            }
             Word::Run(report) => self.ended(report, cx),
             Word::Cancel if self.over || self.veto.is_some() => Decision::to(self.clone()),
             Word::Cancel => self.clone().end_early(Decision::to(self.clone()), "cancelled".into(), false, cx),

@@ -112,7 +112,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     for name in route.query {
         let schema = match *name {
             "force" | "follow" | "output" => json!({ "type": "boolean" }),
-            "server" => json!({ "type": "string" }),
+            "server" | "cluster" => json!({ "type": "string" }),
             "id" => json!({ "type": "array", "items": { "type": "integer", "format": "int32" } }),
             _ => json!({ "type": "integer" }),
         };

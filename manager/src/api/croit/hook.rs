@@ -121,11 +121,11 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(from).map(Some)
 }
 
+/// Texts by name; `None` where nothing is said of them.
+type Texts = Option<BTreeMap<String, String>>;
+
 /// Tells plain variables from those that name secrets.
-pub(super) fn split(
-    variables: Option<BTreeMap<String, Variable>>,
-    files: Option<BTreeMap<String, String>>,
-) -> (Option<BTreeMap<String, String>>, Option<BTreeMap<String, String>>) {
+pub(super) fn split(variables: Option<BTreeMap<String, Variable>>, files: Texts) -> (Texts, Texts) {
     let Some(variables) = variables else { return (None, files) };
     let (mut plain, mut secrets) = (BTreeMap::new(), files.clone().unwrap_or_default());
     for (name, variable) in variables {

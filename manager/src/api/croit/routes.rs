@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use hostler_core::policy::Action;
 
-use super::{Croit, api_token, audit, document, hook, login, run, script, secret, server, task};
+use super::{Croit, api_token, audit, document, hook, login, operation, run, script, secret, server, task};
 
 /// What a route answers when all is well; for the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +87,8 @@ macro_rules! route {
 }
 
 use Action::{
-    ApiToken, AuditRead, HookChange, HookRead, HostRead, HostRedetect, ScriptChange, ScriptRead, ScriptRun, Secret,
-    TaskAnswer, TaskChange, TaskRead,
+    ApiToken, AuditRead, ClusterRead, HookChange, HookRead, HostRead, HostRedetect, ScriptChange, ScriptRead,
+    ScriptRun, Secret, StepRun, TaskAnswer, TaskChange, TaskRead,
 };
 use Answer::{Empty, Events, List, ListOrPage, One, Page, Text};
 
@@ -139,6 +139,11 @@ pub const ROUTES: &[Route] = &[
     route!(GET "/servers/{id}", Some(HostRead), "servers", One("Server"), "Show a server.", server::show),
     route!(POST "/servers/{id}/redetect", Some(HostRedetect), "servers", Empty(201), "Have the facts of a server read anew.", server::redetect),
     route!(GET "/servers/{id}/services", Some(HostRead), "servers", List("Service"), "List the Ceph daemons of a server.", server::services),
+    route!(POST "/servers/{id}/services/{service}/{action}", Some(StepRun), "servers", Empty(201), "Start, stop or restart a Ceph daemon.", operation::service),
+    route!(POST "/servers/{id}/steps", Some(StepRun), "servers", One("ManagedTask"), "Make a change of a server or of its cluster.", operation::step).takes("StepRequest"),
+
+    route!(GET "/maintenance/flags", Some(ClusterRead), "maintenance", List("Flag"), "List the flags of the cluster.", operation::flags).asks(&["cluster"]),
+    route!(PUT "/maintenance/flags/{flag}/{change}", Some(StepRun), "maintenance", Empty(204), "Set or unset a flag of the cluster.", operation::flag).asks(&["cluster"]),
 
     route!(GET "/audit", Some(AuditRead), "audit", List("AuditInfo"), "List calls that could change something, newest first.", audit::list).asks(&["limit", "offset"]),
     route!(GET "/audit/{id}", Some(AuditRead), "audit", One("AuditInfo"), "Show such a call.", audit::show),

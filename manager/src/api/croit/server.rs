@@ -119,6 +119,24 @@ async fn find(croit: &Croit, number: i64) -> Result<(Host, Arc<Facts>)> {
     Ok((host, facts))
 }
 
+/// The id of the host of that number.
+///
+/// # Errors
+/// There is none.
+pub(super) async fn id_of(croit: &Croit, number: i64) -> Result<HostId> {
+    let found = host_by_number(&mut *croit.api.engine.store.read().await?, number).await?;
+    found.ok_or_else(|| Error::not_found(format!("there is no server {number}")))
+}
+
+/// Whether a Ceph daemon was found on the server of that number.
+///
+/// # Errors
+/// There is no such server.
+pub(super) async fn has_service(croit: &Croit, number: i64, kind: &str, id: &str) -> Result<bool> {
+    let (_, facts) = find(croit, number).await?;
+    Ok(facts.daemons.iter().any(|daemon| daemon.kind == kind && daemon.id == id))
+}
+
 /// `GET /servers/{id}`
 pub(super) async fn show(State(croit): State<Croit>, Id(number): Id<i64>) -> Result<Response> {
     let (host, facts) = find(&croit, number).await?;

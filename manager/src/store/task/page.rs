@@ -24,6 +24,8 @@ pub enum TaskColumn {
     FinishedAt,
     /// What it is about, for people.
     Object,
+    /// The id of the host that it is about.
+    Host,
     /// 1 if it has ended, else 0.
     Done,
     /// 1 if a cancel was accepted, else 0.
@@ -43,6 +45,7 @@ impl TaskColumn {
             Self::StartedAt => "started_at",
             Self::FinishedAt => "finished_at",
             Self::Object => "coalesce(object, (select host.name from host where host.id = task.host_id), host_id)",
+            Self::Host => "host_id",
             Self::Done => "(case when finished_at is null then 0 else 1 end)",
             Self::Cancelled => "cancelled",
             Self::StatusCode => {
@@ -52,7 +55,7 @@ impl TaskColumn {
     }
 
     fn is_text(self) -> bool {
-        matches!(self, Self::Kind | Self::Name | Self::State | Self::StartedBy | Self::Object)
+        matches!(self, Self::Kind | Self::Name | Self::State | Self::StartedBy | Self::Object | Self::Host)
     }
 }
 

@@ -7,8 +7,8 @@ use super::*;
 use crate::hook::plan;
 use crate::hook::plan::tests::{hook, host, occurrence};
 
-fn cx(seconds: i64) -> Context<()> {
-    Context { now: Timestamp::from_micros(seconds * 1_000_000), actor: None, seed: 5, facts: () }
+fn cx(seconds: i64) -> Context<Vec<Link>> {
+    Context { now: Timestamp::from_micros(seconds * 1_000_000), actor: None, seed: 5, facts: Vec::new() }
 }
 
 fn started(failures: &[OnFailure], blocking: bool) -> (Chain, Vec<Effect>) {

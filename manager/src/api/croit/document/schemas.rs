@@ -45,6 +45,8 @@ const OBJECTS: &[(&str, &str)] = &[
         "position!:int id:int? host!:uuid name!:string state!:string exitCode:int? signal:int? startedAt:date? \
          finishedAt:date? outputBytes!:int truncated!:bool error:string?",
     ),
+    ("StepRequest", "step!:object skipHooks:bool"),
+    ("Flag", "name!:string description!:string recommendedState!:bool currentState!:bool?"),
     ("SecretInfo", "name!:string createdAt!:date updatedAt!:date updatedBy!:string"),
     ("SecretRequest", "value!:string"),
     ("ServiceState", "deployed!:int running!:int isDeployed!:bool isRunning!:bool"),

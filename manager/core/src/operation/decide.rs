@@ -1,0 +1,330 @@
+//! What follows from what happens to an operation.
+
+use std::time::Duration;
+
+use hostler_common::error::Class;
+use hostler_common::hook::{HookPoint, Occurrence, Origin};
+use hostler_common::job::{JobSpec, JobState, JobUpdate, Outcome, Work};
+use hostler_common::step::{CrushChange, Step, StepResult};
+use serde_json::{Value, json};
+
+use super::points::{after, before, title};
+use super::{Command, DEPTH_MAX, Facts, Operation, Stage, Start, deadline, result_of};
+use crate::hook::chain::{Verdict, Word};
+use crate::machine::{Context, Decision, Effect, Event, Input, Machine, Refusal, TaskChange, TaskEnd};
+use crate::run::Parent;
+use crate::run::target::{CANCELLED, UNREACHABLE};
+
+/// The timer at which it is looked after the job.
+const CHECK: &str = "check";
+
+/// How long an agent may take to take a job.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// How long after its deadline a job may be silent before it counts as lost.
+const SILENCE: Duration = Duration::from_secs(180);
+
+/// How long the end of a cancelled operation is awaited.
+const CANCEL_WAIT: Duration = Duration::from_secs(60);
+
+/// How often somebody else may be faster.
+const MOVED_MAX: u32 = 5;
+
+/// The status code of a step that did not come to its end.
+const FAILED: i32 = 1;
+
+/// The status code of a step that took too long.
+const TOO_LONG: i32 = 124;
+
+impl Operation {
+    fn start(&self, start: Start, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
+        if self.stage != Stage::Fresh {
+            return Err(Refusal::new(Class::Conflict, "the operation has begun already"));
+        }
+        if start.options.depth > DEPTH_MAX {
+            let text =
+                format!("hooks may begin operations {DEPTH_MAX} deep; this one would be at {}", start.options.depth);
+            return Err(Refusal::new(Class::Conflict, text));
+        }
+        let Some(seat) = &cx.facts.seat else {
+            return Err(Refusal::new(Class::NotFound, "there is no such host"));
+        };
+        let mut operation = self.clone();
+        operation.crush.pinned = matches!(&start.step, Step::Crush(change) if change.version.is_some());
+        operation.host = Some(start.host);
+        operation.options = start.options;
+        let name = format!("{} on {}", title(&start.step), seat.name);
+        let open = TaskChange::Open { kind: Self::KIND, name: name.clone(), host: Some(start.host), total: 1 };
+        let told = json!({ "name": name, "step": start.step.name(), "skip_hooks": start.options.skip_hooks, "depth": start.options.depth });
+        let mut decision = Decision::to(self.clone())
+            .effect(Effect::Task(open))
+            .effect(Effect::Task(TaskChange::About(seat.name.clone())))
+            .event(Event { kind: "operation.started", subject: start.host.to_string(), data: told });
+        let reads = matches!(start.step, Step::Crush(_));
+        let connected = seat.connected;
+        operation.step = Some(start.step);
+        if !connected {
+            return Ok(operation.fail(decision, UNREACHABLE, "the agent is not connected"));
+        }
+        decision = if reads {
+            operation.order(decision, Step::CrushRead, Stage::Reading, cx)
+        } else {
+            operation.hooks(decision, cx)
+        };
+        Ok(decision)
+    }
+
+    /// Orders a job and waits for it.
+    fn order(mut self, decision: Decision<Self>, step: Step, stage: Stage, cx: &Context<Facts>) -> Decision<Self> {
+        let Some(host) = self.host else { return decision };
+        let spec = JobSpec { id: cx.fresh_job(0), host, deadline: deadline(&step), work: Work::Step(Box::new(step)) };
+        (self.stage, self.job, self.since) = (stage, Some(spec.id), Some(cx.now));
+        let due = cx.now.after(DELIVERY);
+        let mut decision = decision.effect(Effect::RunJob(spec)).effect(Effect::SetTimer(CHECK, due));
+        decision.next = self;
+        decision
+    }
+
+    /// The hooks that come before, if there may be any; else the change itself.
+    fn hooks(mut self, decision: Decision<Self>, cx: &Context<Facts>) -> Decision<Self> {
+        let point = self.step.as_ref().and_then(|step| before(step, &self.crush)).filter(|_| !self.options.skip_hooks);
+        let (Some((point, values)), Some(host)) = (point, self.host) else { return self.make(decision, cx) };
+        let chain = cx.fresh_id(1);
+        let parent = Parent { kind: Self::KIND.into(), subject: self.id.to_string(), tag: self.crush.moved };
+        let occurrence = Box::new(occurrence(point, values, cx));
+        (self.stage, self.chain) = (Stage::Hooks, Some(chain));
+        let told = Word::Occur { occurrence, host, parent: Some(parent) }.to(chain);
+        let mut decision = decision.effect(Effect::Tell(told)).effect(Effect::ClearTimer(CHECK));
+        decision.next = self;
+        decision
+    }
+
+    /// Makes the change.
+    fn make(self, decision: Decision<Self>, cx: &Context<Facts>) -> Decision<Self> {
+        let step = match self.step.clone() {
+            Some(Step::Crush(change)) => Step::Crush(CrushChange { version: self.crush.version, ..change }),
+            Some(step) => step,
+            None => return decision,
+        };
+        self.order(decision, step, Stage::Doing, cx)
+    }
+
+    fn verdict(&self, verdict: Verdict, cx: &Context<Facts>) -> Decision<Self> {
+        let mut operation = self.clone();
+        let decision = Decision::to(self.clone());
+        if self.stage != Stage::Hooks || verdict.tag != self.crush.moved {
+            return decision;
+        }
+        operation.chain = None;
+        operation.warnings.extend(verdict.warnings);
+        match verdict.veto {
+            _ if self.cancel_at.is_some() => {
+                operation.close(decision, TaskEnd::Cancelled, CANCELLED, None, "cancelled")
+            }
+            Some(veto) => operation.fail(decision, FAILED, &veto),
+            None => operation.make(decision, cx),
+        }
+    }
+
+    fn job(&self, update: JobUpdate, cx: &Context<Facts>) -> Decision<Self> {
+        let operation = self.clone();
+        let decision = Decision::to(self.clone());
+        if self.job != Some(update.job) || !matches!(self.stage, Stage::Reading | Stage::Doing) {
+            return decision;
+        }
+        let Some(outcome) = update.outcome else {
+            return match update.state {
+                JobState::Running => decision.effect(Effect::Task(TaskChange::Running)),
+                _ => decision,
+            };
+        };
+        if self.cancel_at.is_some() && (update.state == JobState::Cancelled || self.stage == Stage::Reading) {
+            return operation.close(decision, TaskEnd::Cancelled, CANCELLED, None, "cancelled");
+        }
+        match (self.stage, update.state) {
+            (Stage::Reading, JobState::Succeeded) => operation.read(decision, &outcome, cx),
+            (_, JobState::Succeeded) => operation.done(decision, &outcome, cx),
+            (Stage::Doing, JobState::Refused) if self.may_try_again() => {
+                let mut operation = operation;
+                operation.crush.refusal = outcome.reason;
+                operation.order(decision, Step::CrushRead, Stage::Reading, cx)
+            }
+            (_, state) => operation.failed(decision, state, outcome, cx),
+        }
+    }
+
+    /// Whether somebody may have been faster at the CRUSH map, and the caller leaves it to us what to do then.
+    fn may_try_again(&self) -> bool {
+        matches!(self.step, Some(Step::Crush(_))) && !self.crush.pinned && self.crush.moved < MOVED_MAX
+    }
+
+    /// The CRUSH map was read, for the first time or because it may have moved.
+    fn read(mut self, decision: Decision<Self>, outcome: &Outcome, cx: &Context<Facts>) -> Decision<Self> {
+        let found = result_of(&outcome.stdout.head).after;
+        let Some(version) = found["version"].as_u64() else {
+            return self.fail(decision, FAILED, "the agent does not say which version the CRUSH map has");
+        };
+        let hash = found["hash"].as_str().unwrap_or_default().to_owned();
+        if let Some(Step::Crush(CrushChange { version: Some(wanted), .. })) = &self.step
+            && *wanted != version
+        {
+            let text = format!("the CRUSH map has version {version} and not {wanted}");
+            return self.fail(decision, FAILED, &text);
+        }
+        let again = self.crush.refusal.take();
+        let (moved, same) = (self.crush.version != Some(version), self.crush.hash == hash && !hash.is_empty());
+        (self.crush.version, self.crush.hash) = (Some(version), hash);
+        match again {
+            // It did not move: the change was refused for what it is.
+            Some(refusal) if !moved => self.fail(decision, FAILED, &refusal),
+            Some(_) => {
+                self.crush.moved += 1;
+                if same { self.make(decision, cx) } else { self.hooks(decision, cx) }
+            }
+            None => self.hooks(decision, cx),
+        }
+    }
+
+    fn done(self, decision: Decision<Self>, outcome: &Outcome, cx: &Context<Facts>) -> Decision<Self> {
+        let result = result_of(&outcome.stdout.head);
+        let decision = self.tell_hooks(decision, &result, None, cx);
+        let detail = result.detail.clone();
+        let document = serde_json::to_value(&result).unwrap_or(Value::Null);
+        self.close(decision, TaskEnd::Finished, 0, Some(document), &detail)
+    }
+
+    fn failed(
+        self,
+        decision: Decision<Self>,
+        state: JobState,
+        outcome: Outcome,
+        cx: &Context<Facts>,
+    ) -> Decision<Self> {
+        let reason = outcome.reason.clone().unwrap_or_else(|| format!("the step ended as {}", state.name()));
+        let began = self.stage == Stage::Doing && matches!(state, JobState::Failed | JobState::TimedOut);
+        let decision = match began {
+            true => self.tell_hooks(decision, &result_of(&outcome.stdout.head), Some(&reason), cx),
+            false => decision,
+        };
+        let code = match state {
+            JobState::TimedOut => TOO_LONG,
+            JobState::Lost => UNREACHABLE,
+            _ => outcome.exit_code.filter(|code| *code != 0).unwrap_or(FAILED),
+        };
+        self.fail(decision, code, &reason)
+    }
+
+    /// The hooks that come after; nobody waits for them.
+    fn tell_hooks(
+        &self,
+        decision: Decision<Self>,
+        result: &StepResult,
+        error: Option<&str>,
+        cx: &Context<Facts>,
+    ) -> Decision<Self> {
+        let point = self.step.as_ref().and_then(|step| after(step, &self.crush, result, error));
+        let (Some((point, values)), Some(host)) = (point.filter(|_| !self.options.skip_hooks), self.host) else {
+            return decision;
+        };
+        let told = Word::Occur { occurrence: Box::new(occurrence(point, values, cx)), host, parent: None };
+        decision.effect(Effect::Tell(told.to(cx.fresh_id(2))))
+    }
+
+    fn fail(self, decision: Decision<Self>, code: i32, why: &str) -> Decision<Self> {
+        self.close(decision, TaskEnd::Failed, code, None, why)
+    }
+
+    fn close(
+        mut self,
+        decision: Decision<Self>,
+        end: TaskEnd,
+        status_code: i32,
+        result: Option<Value>,
+        text: &str,
+    ) -> Decision<Self> {
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        let output = format!("{}{text}", warnings.collect::<String>());
+        let data = json!({ "end": end, "status_code": status_code, "detail": text });
+        let subject = self.host.map(|host| host.to_string()).unwrap_or_default();
+        (self.stage, self.job, self.since) = (Stage::Over, None, None);
+        let mut decision = decision
+            .effect(Effect::ClearTimer(CHECK))
+            .effect(Effect::Task(TaskChange::Result { status_code, result }))
+            .effect(Effect::Task(TaskChange::Close { end, output }))
+            .event(Event { kind: "operation.finished", subject, data });
+        decision.next = self;
+        decision
+    }
+
+    fn cancel(&self, cx: &Context<Facts>) -> Decision<Self> {
+        let mut operation = self.clone();
+        let mut decision = Decision::to(self.clone());
+        if self.cancel_at.is_some() || matches!(self.stage, Stage::Fresh | Stage::Over) {
+            return decision;
+        }
+        operation.cancel_at = Some(cx.now);
+        decision = decision.effect(Effect::Task(TaskChange::Cancelling));
+        decision.effects.extend(self.job.map(Effect::CancelJob).filter(|_| self.stage != Stage::Hooks));
+        if let Some(chain) = self.chain.filter(|_| self.stage == Stage::Hooks) {
+            decision = decision.effect(Effect::Tell(Word::Cancel.to(chain)));
+        }
+        decision = decision.effect(Effect::SetTimer(CHECK, cx.now.after(CANCEL_WAIT)));
+        decision.next = operation;
+        decision
+    }
+
+    fn check(&self, cx: &Context<Facts>) -> Decision<Self> {
+        let operation = self.clone();
+        let decision = Decision::to(self.clone());
+        if matches!(self.stage, Stage::Fresh | Stage::Over) {
+            return decision;
+        }
+        if self.cancel_at.is_some_and(|at| at.after(CANCEL_WAIT) <= cx.now) {
+            let text = "cancelled; the agent did not confirm the end";
+            return operation.close(decision, TaskEnd::Cancelled, CANCELLED, None, text);
+        }
+        let (Some(job), Some(since), Some(step)) = (self.job, self.since, &self.step) else { return decision };
+        let limit = since.after(DELIVERY + deadline(step) + SILENCE);
+        let connected = cx.facts.seat.as_ref().is_some_and(|seat| seat.connected);
+        match cx.facts.job_state {
+            None => operation.fail(decision, UNREACHABLE, "the host was removed"),
+            Some(JobState::Queued) => {
+                operation.fail(decision.effect(Effect::CancelJob(job)), UNREACHABLE, "the agent does not take the job")
+            }
+            // While the agent is there, it is the one that counts the time.
+            Some(_) if limit <= cx.now && !connected => {
+                operation.fail(decision, UNREACHABLE, "the agent has gone; nobody knows how the step ended")
+            }
+            Some(_) => decision.effect(Effect::SetTimer(CHECK, limit.max(cx.now.after(DELIVERY)))),
+        }
+    }
+}
+
+fn occurrence(point: HookPoint, values: Vec<String>, cx: &Context<Facts>) -> Occurrence {
+    Occurrence { id: cx.fresh_id(3), point, origin: Origin::Manager, at: cx.now, values }
+}
+
+impl Machine for Operation {
+    const KIND: &'static str = "operation";
+    type Command = Command;
+    type Facts = Facts;
+    type Write = ();
+
+    fn decide(&self, input: Input<Command>, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
+        Ok(match input {
+            Input::Command(Command::Start(start)) => self.start(*start, cx)?,
+            Input::Command(Command::Cancel) => self.cancel(cx),
+            Input::Job(update) => self.job(update, cx),
+            Input::Timer(_) => self.check(cx),
+            Input::Message(body) => match serde_json::from_value(body["chain"].clone()) {
+                Ok(verdict) => self.verdict(verdict, cx),
+                Err(error) => {
+                    return Err(Refusal::new(Class::Internal, format!("an operation is told nonsense: {error}")));
+                }
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
