@@ -17,9 +17,7 @@ use hostler_core::webhook::Webhook;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    ChainDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn, WebhookDomain,
-};
+use super::{ChainDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn, WebhookDomain};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
