@@ -80,7 +80,9 @@ pub enum WebhookCommand {
 #[derive(Args, Debug)]
 pub struct AddArgs {
     /// Where events are sent
-    url: String,
+    // Not `url`: that is the manager's, which every command has.
+    #[arg(value_name = "URL")]
+    receiver: String,
     /// What it is called
     #[arg(long)]
     name: Option<String>,
@@ -216,7 +218,7 @@ fn hint(failure: Failure) -> Failure {
 
 fn request(args: &AddArgs) -> Value {
     let mut body = Map::new();
-    body.insert("url".into(), args.url.as_str().into());
+    body.insert("url".into(), args.receiver.as_str().into());
     for (key, value) in [("name", &args.name), ("format", &args.format)] {
         if let Some(value) = value {
             body.insert(key.into(), value.as_str().into());
@@ -324,7 +326,7 @@ mod tests {
     #[test]
     fn the_request_names_only_what_was_asked_for() {
         let mut args = AddArgs {
-            url: "https://x/".into(),
+            receiver: "https://x/".into(),
             name: None,
             filter: FilterArgs::default(),
             format: None,
