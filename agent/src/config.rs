@@ -1,19 +1,15 @@
 //! The settings of the agent: `/etc/hostler/agent.toml`, overridden by the environment. The host's own file caps what the
 //! manager may order at all (design §5).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use figment::error::Kind;
-use figment::providers::{Env, Format as _, Toml};
-use figment::{Figment, Metadata};
-use hostler_common::settings;
+use hostler_common::step::Step;
+use hostler_daemon::log::Log;
+use hostler_daemon::settings::{self, Error, Settings, Wrong};
 use serde::Deserialize;
 
 /// Where the settings are when no file is named.
 pub const DEFAULT_FILE: &str = "/etc/hostler/agent.toml";
-
-/// What the names of the overriding variables begin with.
-const PREFIX: &str = "HOSTLER_AGENT_";
 
 /// All settings. Every key has a default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,10 +17,34 @@ const PREFIX: &str = "HOSTLER_AGENT_";
 pub struct Config {
     /// Where managers are, `HOST:PORT`; replaces those that were named when the host joined.
     pub managers: Vec<String>,
+    /// Certificates of an operator's own PKI, in place of the identity that `hostler-agent join` gets.
+    pub pki: Option<Pki>,
     /// What the manager may order.
     pub allow: Allow,
     /// Logging.
     pub log: Log,
+}
+
+/// Certificates of an operator's own PKI (design §5). All files are PEM, and are read again for each connection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pki {
+    /// The authorities that certify managers.
+    pub ca_file: PathBuf,
+    /// The host's certificate, with those between it and an authority.
+    pub cert_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// What the URI in the certificate of a host begins with; its UUID or its name follows.
+    #[serde(default = "host_uri")]
+    pub uri_prefix: String,
+    /// The name in the managers' certificates; the host that is dialled if it is not set.
+    #[serde(default)]
+    pub manager_name: Option<String>,
+}
+
+fn host_uri() -> String {
+    hostler_common::link::HOST_URI.into()
 }
 
 /// What the manager may order.
@@ -33,58 +53,21 @@ pub struct Config {
 pub struct Allow {
     /// Kinds of jobs.
     pub jobs: Vec<String>,
+    /// Kinds of steps, for jobs of the kind `step`.
+    pub steps: Vec<String>,
     /// How many jobs run at once.
     pub jobs_at_once: usize,
 }
 
 /// The kinds of jobs that this release knows.
-pub const JOB_KINDS: [&str; 1] = ["introspect"];
+pub const JOB_KINDS: [&str; 2] = ["introspect", "step"];
 
 impl Default for Allow {
     fn default() -> Self {
-        Self { jobs: JOB_KINDS.map(str::to_owned).to_vec(), jobs_at_once: 4 }
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self { jobs: all(&JOB_KINDS), steps: all(&Step::NAMES), jobs_at_once: 4 }
     }
 }
-
-/// Logging, to standard error.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// What is logged: a level, or directives such as `info,hostler_agent::link=debug`.
-    pub filter: String,
-    /// Whether a line is one JSON object.
-    pub json: bool,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: "info".into(), json: false }
-    }
-}
-
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("{file}: {source}; name a readable file with --config")]
-    File {
-        /// Which.
-        file: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML, a key is unknown, a value breaks a rule.
-    #[error("{place}: {rule}")]
-    Value {
-        /// The file and the key, or the variable.
-        place: String,
-        /// The rule, and what to do.
-        rule: String,
-    },
-}
-
-/// A key and the rule that its value breaks.
-type Wrong = (&'static str, String);
 
 impl Config {
     /// Reads the settings of `file`, or of the default file if that is there, and of the environment, and checks them.
@@ -92,56 +75,34 @@ impl Config {
     /// # Errors
     /// See [`Error`].
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
-        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let name = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            other => other.map_err(|source| Error::File { file: name.clone(), source })?,
-        };
-        let figment = Figment::new().merge(Toml::string(&text)).merge(Env::prefixed(PREFIX).split("__"));
-        let config: Self = figment.extract().map_err(|error| explain(&name, error))?;
-        config.check().map_err(|(key, rule)| {
-            let parts: Vec<String> = key.split('.').map(str::to_owned).collect();
-            Error::Value { place: place(&name, &parts, figment.find_metadata(key)), rule }
-        })?;
-        Ok(config)
+        match file {
+            Some(file) => settings::load(file),
+            None => settings::load_if_there(Path::new(DEFAULT_FILE)),
+        }
     }
+}
+
+impl Settings for Config {
+    const PREFIX: &'static str = "HOSTLER_AGENT_";
 
     fn check(&self) -> Result<(), Wrong> {
         if let Some(kind) = self.allow.jobs.iter().find(|kind| !JOB_KINDS.contains(&kind.as_str())) {
-            return Err(("allow.jobs", format!("{kind:?} is not one of {}", JOB_KINDS.join(", "))));
+            return Err(Wrong::new("allow.jobs", format!("{kind:?} is not one of {}", JOB_KINDS.join(", "))));
+        }
+        if let Some(name) = self.allow.steps.iter().find(|name| !Step::NAMES.contains(&name.as_str())) {
+            return Err(Wrong::new("allow.steps", format!("{name:?} is not one of {}", Step::NAMES.join(", "))));
         }
         if !(1..=64).contains(&self.allow.jobs_at_once) {
-            return Err(("allow.jobs_at_once", "must be from 1 to 64".into()));
+            return Err(Wrong::new("allow.jobs_at_once", "must be from 1 to 64"));
         }
         if let Some(address) = self.managers.iter().find(|address| !is_address(address)) {
-            return Err(("managers", format!("{address:?} is not HOST:PORT")));
+            return Err(Wrong::new("managers", format!("{address:?} is not HOST:PORT")));
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
-            let rule = format!("must be a level (error, warn, info, debug, trace) or directives: {error}");
-            return Err(("log.filter", rule));
+        if self.pki.is_some() && self.managers.is_empty() {
+            return Err(Wrong::new("managers", "must name a manager: with [pki] no join has named one"));
         }
-        Ok(())
+        self.log.check()
     }
-}
-
-fn explain(file: &str, error: figment::Error) -> Error {
-    let key = error.path;
-    let rule = match error.kind {
-        Kind::UnknownField(_, known) => settings::no_such_key(known),
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => settings::wrong_type(&expected),
-        Kind::Message(text) if key.is_empty() => settings::not_toml(&text),
-        other => other.to_string(),
-    };
-    Error::Value { place: place(file, &key, error.metadata.as_ref()), rule }
-}
-
-/// Where a value is: the variable that set it, or its key in the file.
-fn place(file: &str, key: &[String], from: Option<&Metadata>) -> String {
-    if from.is_some_and(|from| from.name.contains("environment")) {
-        return settings::variable(PREFIX, key);
-    }
-    if key.is_empty() { file.to_owned() } else { format!("{file}: {}", key.join(".")) }
 }
 
 /// Whether `text` is `HOST:PORT`.
@@ -165,7 +126,8 @@ mod tests {
     #[test]
     fn everything_has_a_default() {
         let config = load("").unwrap();
-        assert_eq!(config.allow.jobs, ["introspect"]);
+        assert_eq!(config.allow.jobs, ["introspect", "step"]);
+        assert_eq!(config.allow.steps, Step::NAMES);
         assert_eq!(config.allow.jobs_at_once, 4);
     }
 
@@ -174,11 +136,13 @@ mod tests {
         for (text, wanted) in [
             ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect"),
             ("[allow]\njobs = \"introspect\"", ": allow.jobs: must be a list"),
+            ("[allow]\nsteps = [\"dance\"]", ": allow.steps: \"dance\" is not one of format_disk, ceph_daemon"),
             ("[allow]\njobs_at_once = 0", ": allow.jobs_at_once: must be from 1 to 64"),
             ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
             ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),
             ("managers = \"host:1\"", ": managers: must be a list"),
-            ("alow = 1", ": alow: there is no such key; the keys here are managers, allow, log"),
+            ("alow = 1", ": alow: there is no such key; the keys here are managers, pki, allow, log"),
+            ("pki = {ca_file = '/c', cert_file = '/c', key_file = '/k'}", ": managers: must name a manager"),
             ("[log]\nfilter = 3", ": log.filter: must be a text in quotes"),
             ("[log]\nfilter = \"a=b=c\"", ": log.filter: must be a level"),
             ("[log]\njson = \"yes\"", ": log.json: must be true or false"),
@@ -196,13 +160,5 @@ mod tests {
             let error = Config::load(Some(&file)).unwrap_err();
             assert!(matches!(error, Error::File { .. }), "{error}");
         }
-    }
-
-    #[test]
-    fn a_variable_is_named_where_it_is_to_blame() {
-        let from = Metadata::named("`HOSTLER_AGENT_` environment variable(s)");
-        let key = ["allow".to_owned(), "jobs".to_owned(), "0".to_owned()];
-        assert_eq!(place("F", &key, Some(&from)), "HOSTLER_AGENT_ALLOW__JOBS");
-        assert_eq!(place("F", &key, None), "F: allow.jobs.0");
     }
 }

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::link;
 use crate::process::Program;
+use crate::process::contain;
 use crate::runner::{Effect, Fate, Input, Limits, Runner};
 use crate::shared_identity::SharedIdentity;
 
@@ -35,6 +36,8 @@ pub struct Daemon {
     executable: PathBuf,
     state_dir: PathBuf,
     capabilities: Vec<String>,
+    /// The steps that the host allows.
+    steps: Vec<String>,
     up: Option<mpsc::Sender<v1::AgentFrame>>,
     ended: mpsc::Sender<JobId>,
     endings: mpsc::Receiver<JobId>,
@@ -57,6 +60,7 @@ impl Daemon {
             executable: std::env::current_exe()?,
             state_dir,
             capabilities: config.allow.jobs.clone(),
+            steps: config.allow.steps.clone(),
             up: None,
             ended,
             endings,
@@ -113,7 +117,7 @@ impl Daemon {
     /// What a frame means to the runner; `None` if nothing.
     fn input_of(&self, frame: Down) -> Option<Input> {
         let read = match frame {
-            Down::Job(job) => job.into_spec(self.identity.current().host).map(Input::Deliver),
+            Down::Job(job) => job.into_spec(self.identity.host()).map(Input::Deliver),
             Down::Cancel(cancel) => cancel.job().map(Input::Cancel),
             Down::Acknowledge(acknowledge) => acknowledge.job().map(Input::Acknowledge),
             Down::Welcome(_) | Down::Assignment(_) | Down::AcknowledgeReport(_) => return None,
@@ -206,9 +210,37 @@ impl Daemon {
                 if !sections.is_empty() {
                     argv.extend(["--sections".into(), sections.join(",")]);
                 }
-                Ok(Program { argv, deadline: spec.deadline, grace: GRACE, stdout_head: DOCUMENT_MAX, stdout_tail: 0 })
+                let (stdout_head, limits) = (DOCUMENT_MAX, contain::Limits::probe());
+                Ok(Program {
+                    argv,
+                    deadline: spec.deadline,
+                    grace: GRACE,
+                    stdout_head,
+                    stdout_tail: 0,
+                    limits,
+                    within: None,
+                })
             }
-            Work::Script(_) | Work::Step(_) => Err(io::Error::other("this release cannot do that")),
+            Work::Step(step) if !self.steps.iter().any(|allowed| allowed == step.name()) => {
+                Err(io::Error::other(format!("the host does not allow the step {} (allow.steps)", step.name())))
+            }
+            Work::Step(step) => {
+                let file = self.journal.folder(spec.id).path().join("step.json");
+                crate::files::write_json(&file, step)?;
+                let argv = ["step", "--file", &text(&file)?, "--state-dir", &text(&self.state_dir)?];
+                let argv = std::iter::once(text(&self.executable)?).chain(argv.map(str::to_owned)).collect();
+                let (stdout_head, limits) = (DOCUMENT_MAX, contain::Limits::default());
+                Ok(Program {
+                    argv,
+                    deadline: spec.deadline,
+                    grace: GRACE,
+                    stdout_head,
+                    stdout_tail: 0,
+                    limits,
+                    within: None,
+                })
+            }
+            Work::Script(_) => Err(io::Error::other("this release cannot do that")),
         }
     }
 

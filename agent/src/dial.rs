@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hostler_common::link::MANAGER_NAME;
+use hostler_daemon::pki::Material;
 use hyper_util::rt::TokioIo;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -40,15 +41,22 @@ pub enum Error {
 /// # Errors
 /// The identity cannot be used.
 pub fn tls_of(identity: &Identity) -> Result<Arc<ClientConfig>, Error> {
-    let refuse = |error: rustls::Error| Error::Identity(error.to_string());
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(identity.ca.clone())).map_err(refuse)?;
+    roots.add(CertificateDer::from(identity.ca.clone())).map_err(|error| Error::Identity(error.to_string()))?;
     let chain = vec![CertificateDer::from(identity.certificate.clone())];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
+    tls_with(Material { roots, chain, key })
+}
+
+/// TLS for an agent with these certificates.
+///
+/// # Errors
+/// They cannot be used.
+pub fn tls_with(material: Material) -> Result<Arc<ClientConfig>, Error> {
     let mut config = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .map_err(refuse)?;
+        .with_root_certificates(material.roots)
+        .with_client_auth_cert(material.chain, material.key)
+        .map_err(|error| Error::Identity(error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
 }
@@ -121,13 +129,22 @@ impl ServerCertVerifier for ByHash {
     }
 }
 
-/// A channel to the manager at `address` (`HOST:PORT`).
+/// A channel to the manager at `address` (`HOST:PORT`), whose certificate has the name of all managers.
 ///
 /// # Errors
 /// [`Error::Connect`] with all causes.
 pub async fn dial(address: &str, tls: Arc<ClientConfig>) -> Result<Channel, Error> {
+    let name = ServerName::try_from(MANAGER_NAME)
+        .map_err(|error| Error::Connect { address: address.to_owned(), reason: error.to_string() })?;
+    dial_name(address, name, tls).await
+}
+
+/// A channel to the manager at `address` (`HOST:PORT`), whose certificate has this name.
+///
+/// # Errors
+/// [`Error::Connect`] with all causes.
+pub async fn dial_name(address: &str, name: ServerName<'static>, tls: Arc<ClientConfig>) -> Result<Channel, Error> {
     let failed = |reason: String| Error::Connect { address: address.to_owned(), reason };
-    let name = ServerName::try_from(MANAGER_NAME).map_err(|error| failed(error.to_string()))?;
     let target = address.to_owned();
     let connector = tower::service_fn(move |_: http::Uri| {
         let (tls, name, target) = (TlsConnector::from(Arc::clone(&tls)), name.clone(), target.clone());

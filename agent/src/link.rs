@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::backoff::Backoff;
-use crate::dial::{dial, tls_of};
 use crate::identity::fresh_request;
 use crate::shared_identity::SharedIdentity;
 
@@ -114,7 +113,7 @@ impl Link<'_> {
     }
 
     async fn serve(&self, address: &str) -> Result<(), End> {
-        let channel = dial(address, tls_of(&self.identity.current())?).await?;
+        let channel = self.identity.dial(address).await?;
         let mut client = AgentLinkClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX);
         let (up, outgoing) = mpsc::channel(UP_QUEUE);
         let (greeted, said_hello) = oneshot::channel();
@@ -155,7 +154,7 @@ impl Link<'_> {
 
     /// Gets the next certificate when it is time. The link goes on with the old one; the next uses the new one.
     async fn renew(&self, channel: &Channel) {
-        let identity = self.identity.current();
+        let Some(identity) = self.identity.to_renew() else { return };
         let now = SystemClock.now();
         if !identity.wants_renewal(now) {
             return;

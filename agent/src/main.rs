@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use hostler_agent::config::{Config, Log, is_address};
+use hostler_agent::config::{Config, is_address};
 use hostler_agent::daemon::Daemon;
 use hostler_agent::identity::Identity;
+use hostler_agent::operator::Operator;
 use hostler_agent::process::{Folder, supervise};
 use hostler_agent::shared_identity::SharedIdentity;
-use hostler_agent::{lldp, probes, sys};
-use tokio_util::sync::CancellationToken;
+use hostler_agent::{files, lldp, probes, steps, sys};
+use hostler_daemon::process::{self, Service};
 
 const STATE_DIR: &str = "/var/lib/hostler-agent";
 
@@ -64,6 +65,12 @@ enum Command {
         #[command(flatten)]
         arguments: probes::Arguments,
     },
+    /// Make a change and print what became of it; the daemon starts this.
+    #[command(hide = true)]
+    Step {
+        #[command(flatten)]
+        arguments: steps::Arguments,
+    },
     /// Run the program of a job; the daemon starts this.
     #[command(hide = true)]
     Supervise {
@@ -77,27 +84,16 @@ fn parse_address(text: &str) -> Result<String, String> {
 }
 
 fn main() -> ExitCode {
+    process::install_crypto();
     let done = match Arguments::parse().command {
         Command::Join { managers, token, state_dir, name } => join(&state_dir, &managers, &token, name),
         Command::Run { state_dir, config, exit_with_parent } => run(state_dir, config.as_deref(), exit_with_parent),
         Command::CheckConfig { config } => check_config(config.as_deref()),
         Command::Probe { arguments } => probe(arguments),
+        Command::Step { arguments } => steps::run_cli(arguments, &mut std::io::stdout().lock()),
         Command::Supervise { folder } => supervise::run(&Folder::new(folder)).context("a program cannot be supervised"),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("hostler-agent: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Says something to whoever started us.
-fn complain(text: &str) {
-    use std::io::Write as _;
-    // There is nobody to tell when standard error is closed.
-    writeln!(std::io::stderr(), "{text}").ok();
+    process::end("hostler-agent", done)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -105,25 +101,22 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")
 }
 
-fn install_crypto() {
-    // It fails only when it was done before.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-}
-
 fn join(state_dir: &Path, managers: &[String], token: &str, name: Option<String>) -> anyhow::Result<()> {
-    install_crypto();
     let name = match name {
         Some(name) => name,
         None => sysinfo::System::host_name().context("this machine has no host name; give --name")?,
     };
     let identity = runtime()?.block_on(hostler_agent::join::join(state_dir, managers, token, &name))?;
-    complain(&format!("joined as {} ({})", identity.name, identity.host));
+    process::complain(&format!("joined as {} ({})", identity.name, identity.host));
     Ok(())
 }
 
 fn check_config(config: Option<&Path>) -> anyhow::Result<()> {
-    Config::load(config)?;
-    complain("the settings are in order");
+    let config = Config::load(config)?;
+    if let Some(pki) = config.pki {
+        Operator::open(pki).context("pki")?;
+    }
+    process::complain("the settings are in order");
     Ok(())
 }
 
@@ -133,42 +126,22 @@ fn probe(arguments: probes::Arguments) -> anyhow::Result<()> {
     probes::run_cli(arguments, &mut std::io::stdout().lock()).context("the facts cannot be told")
 }
 
-fn start_log(log: &Log) -> anyhow::Result<()> {
-    use tracing_subscriber::fmt;
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter).context("log.filter")?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if log.json {
-        builder.json().init()
-    } else {
-        builder.with_ansi(false).init()
-    }
-    Ok(())
-}
-
 fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> anyhow::Result<()> {
-    install_crypto();
     let config = Config::load(config)?;
-    start_log(&config.log)?;
-    let identity = Identity::load(&state_dir)?
-        .with_context(|| format!("{} has no identity; run hostler-agent join first", state_dir.display()))?;
-    let _lock = lock_state(&state_dir)?;
-    let managers = if config.managers.is_empty() { identity.managers.clone() } else { config.managers.clone() };
-    let name = identity.name.clone();
+    config.log.start()?;
+    let (identity, name, joined) = identify(&config, &state_dir)?;
+    // Two agents on one journal would run jobs twice.
+    let _lock = process::lock_state(&state_dir, "agent")?;
+    let managers = if config.managers.is_empty() { joined } else { config.managers.clone() };
     let runtime = runtime()?;
     runtime.block_on(async {
-        let stop = CancellationToken::new();
-        tokio::spawn(wait_for_end(stop.clone()));
-        if exit_with_parent {
-            watch_parent(stop.clone());
-        }
+        let stop = process::asked_to_end(exit_with_parent);
         tokio::spawn(listen_for_neighbours(state_dir.clone()));
-        let identity = SharedIdentity::new(state_dir.clone(), identity);
         let daemon = Daemon::new(state_dir, identity, &config).await?;
         tracing::info!(host = name, version = env!("CARGO_PKG_VERSION"), "agent started");
-        sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
-        tokio::spawn(feed_watchdog());
+        let service = Service::ready();
         daemon.run(managers, stop).await;
-        sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
+        service.stopping();
         tracing::info!("agent stopped");
         anyhow::Ok(())
     })?;
@@ -177,46 +150,23 @@ fn run(state_dir: PathBuf, config: Option<&Path>, exit_with_parent: bool) -> any
     Ok(())
 }
 
+/// Who this agent is, by what name, and which managers it joined.
+fn identify(config: &Config, state_dir: &Path) -> anyhow::Result<(SharedIdentity, String, Vec<String>)> {
+    if let Some(pki) = &config.pki {
+        let operator = Operator::open(pki.clone()).context("pki")?;
+        files::make_folder(state_dir).with_context(|| state_dir.display().to_string())?;
+        let name = operator.name();
+        return Ok((SharedIdentity::of_operator(operator), name, Vec::new()));
+    }
+    let identity = Identity::load(state_dir)?
+        .with_context(|| format!("{} has no identity; run hostler-agent join first", state_dir.display()))?;
+    let (name, managers) = (identity.name.clone(), identity.managers.clone());
+    Ok((SharedIdentity::new(state_dir.to_owned(), identity), name, managers))
+}
+
 /// Hears LLDP for as long as the agent runs. Without the capability for that the probe says so in its section.
 async fn listen_for_neighbours(state_dir: PathBuf) {
     if let Err(error) = lldp::listen(state_dir).await {
         tracing::info!(%error, "LLDP neighbours are not heard");
-    }
-}
-
-/// Two agents on one journal would run jobs twice.
-fn lock_state(state_dir: &Path) -> anyhow::Result<std::fs::File> {
-    let path = state_dir.join("agent.lock");
-    let file = std::fs::File::create(&path).with_context(|| path.display().to_string())?;
-    file.try_lock().with_context(|| format!("another agent runs on {}", state_dir.display()))?;
-    Ok(file)
-}
-
-async fn wait_for_end(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    }
-}
-
-/// Cancels `stop` when standard input ends.
-fn watch_parent(stop: CancellationToken) {
-    std::thread::spawn(move || {
-        // Whatever is written to us is not for us.
-        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
-        stop.cancel();
-    });
-}
-
-/// Tells systemd that the runtime still turns, twice as often as it asks for.
-async fn feed_watchdog() {
-    let Some(period) = sd_notify::watchdog_enabled() else { return };
-    loop {
-        sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
-        tokio::time::sleep(period / 2).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Introspection probes: everything an agent can say about its host (spec/introspection.md §4, §6).
 //!
-//! A probe only looks. It starts no process, opens no device for writing, loads no module, changes no interface and wakes no
+//! A probe only looks. It starts no process (but for `lldpctl`, see `lldpd`), opens no device for writing, loads no module, changes no interface and wakes no
 //! disk (§6.2). Each section is gathered on a thread of its own with a deadline; a missing tool, permission or device costs
 //! one fact and names its reason, never the whole inventory (§6.4).
 //!
@@ -15,6 +15,7 @@ mod canonical;
 mod ceph;
 mod ceph_verdict;
 mod chrony;
+mod command;
 mod cpu;
 mod dbus;
 mod dmi;
@@ -26,6 +27,7 @@ mod inventory;
 mod kvm;
 mod live;
 mod lldp;
+mod lldpd;
 mod lvm;
 mod memory;
 mod mounts;
@@ -36,8 +38,11 @@ mod os;
 mod ovs;
 mod packages;
 mod pci;
+mod pending;
+mod rpm;
 mod run;
 mod smart;
+mod sqlite;
 mod storage;
 mod sysctl;
 mod system;
@@ -129,12 +134,12 @@ pub const PROBES: &[Probe] = probes! {
     "pci", ttl::STATIC, WIDE, pci::probe, "/sys/bus/pci/devices";
     "usb", ttl::TOPOLOGY, DEADLINE, usb::probe, "/sys/bus/usb/devices";
     "net", ttl::TOPOLOGY, WIDE, net::probe, "rtnetlink, ethtool, /sys/class/net, /proc/net, resolv.conf";
-    "lldp", ttl::TOPOLOGY, DEADLINE, lldp::probe, "the agent's LLDP listener, systemd-networkd";
+    "lldp", ttl::TOPOLOGY, DEADLINE, lldp::probe, "the agent's LLDP listener, systemd-networkd, lldpd";
     "storage", ttl::TOPOLOGY, WIDE, storage::probe, "/sys/block, udev database, superblocks, mountinfo, LVM metadata";
     "ceph", ttl::TOPOLOGY, WIDE, ceph::probe, "superblocks, LVM metadata, BlueStore labels, /var/lib/ceph";
     "kvm", ttl::SOFTWARE, DEADLINE, kvm::probe, "/dev/kvm, /sys/module, /sys/class/iommu, /run/libvirt";
     "os", ttl::SOFTWARE, DEADLINE, os::probe, "/etc/os-release, /proc, /boot, systemd's D-Bus";
-    "packages", ttl::SOFTWARE, DEADLINE, packages::probe, "/var/lib/dpkg/status, rpm database";
+    "packages", ttl::SOFTWARE, DEADLINE, packages::probe, "/var/lib/dpkg/status, rpm database, lists of apt";
     "time", ttl::HEALTH, DEADLINE, time::probe, "adjtimex, chrony, /run";
     "health", ttl::HEALTH, WIDE, health::probe, "hwmon, EDAC, SMART and NVMe log pages";
     "bmc", ttl::SOFTWARE, SLOW, bmc::probe, "/dev/ipmi0";

@@ -1,11 +1,13 @@
 //! Programs that outlive the agent (design §4).
 //!
 //! A program runs under a supervisor: this same executable, started as `supervise DIR` in a session of its own. The
-//! supervisor captures output, enforces the deadline, ends the whole process group when asked, and leaves the end in `DIR`.
+//! supervisor puts the program into something of its own ([`contain`]), captures output, enforces the deadline, ends all of
+//! the program when asked, and leaves the end in `DIR`.
 //! As long as it lives it holds a lock on `DIR/lock`, so an agent that was restarted knows without process ids whether
 //! a program still runs, and waits for its end by waiting for the lock.
 
 pub mod capture;
+pub mod contain;
 pub mod supervise;
 
 use std::fs::File;
@@ -19,6 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use self::contain::{Contained, Kind, Limits, Usage};
 use crate::files::{read_json, write_json};
 
 /// What a supervisor is to run.
@@ -34,6 +37,12 @@ pub struct Program {
     pub stdout_head: usize,
     /// How many of the last bytes of its standard output are kept, where there are more.
     pub stdout_tail: usize,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The only way in which it may be contained; `None` for the best that works on this host.
+    #[serde(default)]
+    pub within: Option<Kind>,
 }
 
 /// How a program ended.
@@ -51,6 +60,15 @@ pub struct End {
     pub stdout_total: u64,
     /// Bytes that it wrote to its standard error.
     pub stderr_total: u64,
+    /// What it used.
+    #[serde(default)]
+    pub usage: Usage,
+    /// How it was contained; `None` if it was not even born.
+    #[serde(default)]
+    pub contained: Option<Kind>,
+    /// What this host did not grant: ways and limits, for people.
+    #[serde(default)]
+    pub shortfalls: Vec<String>,
 }
 
 /// The folder of one program.
@@ -137,6 +155,31 @@ impl Folder {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
+    }
+
+    /// What is called after the job: the name of the folder.
+    fn id(&self) -> String {
+        self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Ends what is left of a program whose supervisor is gone; does nothing while there is one. Blocks until the last
+    /// process has ended, at most some seconds.
+    ///
+    /// # Errors
+    /// It cannot be found out, or something does not end.
+    pub fn clear(&self) -> io::Result<()> {
+        if self.alive()? {
+            return Ok(());
+        }
+        let Some(contained) = Contained::find(&self.path)? else { return Ok(()) };
+        for _ in 0..250 {
+            if contained.is_empty()? {
+                return contained.remove();
+            }
+            contained.kill()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "a process of the program does not end"))
     }
 
     /// Waits until no supervisor lives; blocks the calling thread.

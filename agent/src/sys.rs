@@ -1,16 +1,19 @@
-//! The only unsafe code of the agent: thin, read-only wrappers of kernel calls that no library wraps safely.
+//! The only unsafe code of the agent: thin wrappers of kernel calls that no library wraps safely.
 //!
-//! Every function here returns plain data or an [`std::io::Error`]. None of them opens anything for writing, changes a flag
-//! of an interface, loads a module or wakes a disk: those promises of spec/introspection.md §6.2 are kept (or broken) here
-//! and in `probes/live`, nowhere else.
+//! All but [`gate`] and [`step_back`], which are about our own processes, only read. Every function here returns plain data
+//! or an [`std::io::Error`]. None of them opens anything for writing, changes a flag of an interface, loads a module or
+//! wakes a disk: those promises of spec/introspection.md §6.2 are kept (or broken) here and in `probes/live`, nowhere else.
 
 pub mod clock;
 pub mod ethtool;
+pub mod events;
+pub mod gate;
 pub mod ipmi;
 pub mod kvm;
 pub mod nvme;
 pub mod packet;
 mod priority;
+pub mod rados;
 pub mod scsi;
 
 use std::fs::{File, OpenOptions};

@@ -55,6 +55,9 @@ impl Live for Hung {
     fn clock(&self) -> io::Result<Discipline> {
         hang()
     }
+    fn lldpd(&self) -> io::Result<Vec<u8>> {
+        self.0.lldpd()
+    }
     fn chrony(&self) -> io::Result<Vec<u8>> {
         self.0.chrony()
     }

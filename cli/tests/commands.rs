@@ -322,3 +322,27 @@ fn a_clouds_yaml_for_another_user_has_no_password() {
         "{text}"
     );
 }
+
+#[test]
+fn changes_drift_and_identity_ask_for_what_they_show() {
+    let server = StandIn::start(|request| match request.line().as_str() {
+        "GET /api/inventory-drift" => Answer::json(
+            200,
+            json!({"data": [{"kind": "Acme S2U", "fact": "os.kernel", "severity": "info", "hosts": 4, "usual": "6.12",
+                "outlierCount": 1, "outliers": [{"name": "a", "value": "6.1"}]}]}),
+        ),
+        "GET /api/hosts/a/inventory-changes" => Answer::json(200, json!({"data": []})),
+        "POST /api/hosts/a/identity/accept" => Answer::json(202, json!({"task": 7})),
+        "POST /api/hosts/a/identity/discard" => Answer::json(404, json!({"message": "no data of a are held back"})),
+        other => panic!("{other}"),
+    });
+    let output = server.hostler(&["inventory", "drift", "--by", "role", "--fact", "os.kernel"]);
+    assert!(stdout(&output).contains("1 of 4") && stdout(&output).contains("a (6.1)"), "{}", stdout(&output));
+    assert!(server.last().target.contains("by=role") && server.last().target.contains("fact=os.kernel"));
+    assert_eq!(server.hostler(&["inventory", "changes", "a"]).status.code(), Some(0));
+    let output = server.hostler(&["host", "identity", "accept", "a", "--yes"]);
+    assert!(stdout(&output).contains("Task 7"), "{}", stdout(&output));
+    let output = server.hostler(&["host", "identity", "discard", "a", "--yes"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("host identity show a"), "{}", stderr(&output));
+}

@@ -11,7 +11,6 @@ pub mod job;
 pub mod join;
 pub mod link;
 pub mod script;
-pub mod settings;
 pub mod step;
 pub mod text;
 pub mod time;

@@ -6,7 +6,8 @@ use crate::id::HostId;
 /// and only managers get certificates for servers.
 pub const MANAGER_NAME: &str = "manager.hostler.internal";
 
-const HOST_URI: &str = "spiffe://hostler/host/";
+/// What the URI in the certificate of a host's agent begins with, unless an operator's own PKI has its own way.
+pub const HOST_URI: &str = "spiffe://hostler/host/";
 
 /// The URI in the certificate of a host's agent.
 #[must_use]

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod certificate;
 pub mod croit;
 pub mod identity;
 pub mod introspection;

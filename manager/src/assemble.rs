@@ -1,6 +1,5 @@
 //! Constructs everything once, starts it, and stops it in order. The only place that knows concrete types of every layer.
 
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,8 @@ use hostler_common::time::{Clock as _, SystemClock};
 use hostler_core::introspection::command::Settings;
 use hostler_core::refresh;
 use hostler_core::refresh::schedule::Intervals;
+use hostler_daemon::files;
+use hostler_daemon::process::{Service, lock_state};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::Api;
 use crate::config::Config;
 use crate::engine::{Engine, EngineSettings, OsSeeds, Retention};
+use crate::fleet::authority::{Authority, OperatorPki};
 use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet};
 use crate::hooks::Hooks;
@@ -93,7 +95,14 @@ pub fn fleet_settings(config: &Config) -> fleet::Settings {
 /// The error names the key.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     store_options(config).check().map_err(anyhow::Error::msg).context("database.url")?;
-    crate::api::server::tls_of(&config.listen).context("listen.tls_certificate and listen.tls_key")?;
+    crate::api::server::tls_of(&config.listen)
+        .context("listen.tls_certificate, listen.tls_key and listen.client_ca_file")?;
+    if let Some(keystone) = &config.auth.keystone {
+        crate::identity::keystone::check(keystone).map_err(anyhow::Error::msg)?;
+    }
+    if let Some(pki) = &config.pki {
+        OperatorPki::open(pki.clone()).context("pki")?;
+    }
     if let Some(file) = &config.auth.htpasswd_file {
         std::fs::read_to_string(file).with_context(|| format!("auth.htpasswd_file: {}", file.display()))?;
     }
@@ -108,15 +117,15 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 /// # Errors
 /// Something that it needs cannot be had; the error says what, and with which setting it is about.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    make_state_dir(&config.state_dir).with_context(|| format!("state_dir: {}", config.state_dir.display()))?;
-    let _lock = lock_state(&config.state_dir)?;
+    files::make_folder(&config.state_dir).with_context(|| format!("state_dir: {}", config.state_dir.display()))?;
+    // Two managers on one SQLite file would each believe to be the only one.
+    let _lock = lock_state(&config.state_dir, "manager")?;
     let store = Store::open(&store_options(&config)).await.context("the store cannot be opened")?;
     store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
     let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
-    let ca = Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?);
     let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
         .context("the keys of scripts and secrets")?;
-    let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config)).with_keys(hooks.keys());
+    let fleet = Fleet::new(engine.clone(), authority(&config)?, fleet_settings(&config)).with_keys(hooks.keys());
     let identity = Identity::new(engine.clone(), &config.auth);
     if let Some(bootstrap) = &config.bootstrap {
         identity.bootstrap(bootstrap).await.context("bootstrap")?;
@@ -150,8 +159,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let mut rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
     tasks.close();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "manager started");
-    sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
-    let watchdog = tokio::spawn(feed_watchdog());
+    let service = Service::ready();
 
     // A manager that serves only one side would look alive and be none.
     let failed = tokio::select! {
@@ -162,11 +170,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         done = &mut rest => Some(done),
     };
     stop.cancel();
-    sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
+    service.stopping();
     if tokio::time::timeout(Duration::from_secs(15), tasks.wait()).await.is_err() {
         tracing::warn!("not everything stopped in time");
     }
-    watchdog.abort();
+    drop(service);
     if let Some(done) = failed {
         done.context("a listener panicked")??;
         anyhow::bail!("a listener ended by itself");
@@ -178,22 +186,16 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Who certifies hosts: the built-in authority is not even made where the operator has a PKI.
+fn authority(config: &Config) -> anyhow::Result<Authority> {
+    Ok(match &config.pki {
+        Some(pki) => Authority::Operator(Arc::new(OperatorPki::open(pki.clone()).context("pki")?)),
+        None => Arc::new(Ca::open(&config.state_dir, SystemClock.now()).context("the certificate authority")?).into(),
+    })
+}
+
 async fn listen(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{key}: {address} cannot be listened on"))
-}
-
-/// Makes the state directory, for the manager alone: the database and the key of the authority lie in it. One that is there
-/// keeps the rights that somebody gave it.
-fn make_state_dir(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Two managers on one SQLite file would each believe to be the only one.
-fn lock_state(state_dir: &Path) -> anyhow::Result<std::fs::File> {
-    let path = state_dir.join("manager.lock");
-    let file = std::fs::File::create(&path).with_context(|| path.display().to_string())?;
-    file.try_lock().with_context(|| format!("another manager runs on {}", state_dir.display()))?;
-    Ok(file)
 }
 
 /// Writes `listening.json`: where the sockets really are, for those who asked for any free port.
@@ -204,33 +206,4 @@ fn write_addresses(state_dir: &Path, rest: &TcpListener, agents: &TcpListener) -
     std::fs::write(&partial, content)?;
     std::fs::rename(&partial, &path)?;
     Ok(())
-}
-
-/// Tells systemd that the runtime still turns, twice as often as it asks for.
-async fn feed_watchdog() {
-    let Some(period) = sd_notify::watchdog_enabled() else { return };
-    loop {
-        sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
-        tokio::time::sleep(period / 2).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    #[test]
-    fn a_new_state_directory_is_the_managers_alone() {
-        let root = tempfile::tempdir().unwrap();
-        let (new, kept) = (root.path().join("a/b"), root.path().join("kept"));
-        make_state_dir(&new).unwrap();
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&new), 0o700);
-        std::fs::create_dir(&kept).unwrap();
-        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o750)).unwrap();
-        make_state_dir(&kept).unwrap();
-        assert_eq!(mode(&kept), 0o750);
-    }
 }

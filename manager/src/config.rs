@@ -2,19 +2,23 @@
 //! at start with errors that name the file and the key (design §9).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hostler_daemon::log::Log;
+use hostler_daemon::settings::{self, Error};
 use serde::Deserialize;
 
 mod check;
 mod croit;
 mod event;
-mod read;
+mod proof;
+#[cfg(test)]
+mod tests;
 
 pub use croit::Croit;
 pub use event::{Events, Webhooks};
-pub use read::Error;
+pub use proof::{CertificateRole, ClientCertificate, Keystone};
 
 /// All settings. Every key has a default but `state_dir`.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,6 +41,9 @@ pub struct Config {
     /// Agents.
     #[serde(default)]
     pub agents: Agents,
+    /// An operator's own PKI in place of the built-in certificate authority.
+    #[serde(default)]
+    pub pki: Option<Pki>,
     /// Introspection.
     #[serde(default)]
     pub introspection: Introspection,
@@ -57,6 +64,16 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// Reads the settings of `file` and of the environment, and checks them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load(file: &Path) -> Result<Self, Error> {
+        settings::load(file)
+    }
+}
+
 /// Where the manager listens.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,6 +90,10 @@ pub struct Listen {
     pub allow_plain_http: bool,
     /// Addresses of proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// Certificates of the authorities whose client certificates are believed, PEM; absent means that none is asked for.
+    pub client_ca_file: Option<PathBuf>,
+    /// Origins whose pages may use the REST interfaces in a browser (CORS); `*` means all.
+    pub allowed_origins: Vec<String>,
 }
 
 impl Default for Listen {
@@ -84,6 +105,8 @@ impl Default for Listen {
             tls_key: None,
             allow_plain_http: false,
             trusted_proxies: Vec::new(),
+            client_ca_file: None,
+            allowed_origins: Vec::new(),
         }
     }
 }
@@ -133,6 +156,10 @@ pub struct Auth {
     /// How long a token of the identity dialect counts, in seconds; an hour where it is not set.
     #[serde(deserialize_with = "seconds", rename = "token_lifetime_s")]
     pub token_lifetime: Option<Duration>,
+    /// The Keystone of the strategy `keystone`.
+    pub keystone: Option<Keystone>,
+    /// What the owners of client certificates are. A certificate that no rule names proves nothing.
+    pub client_certificates: Vec<ClientCertificate>,
 }
 
 /// Which proof is asked for.
@@ -146,6 +173,8 @@ pub enum Strategy {
     None,
     /// HTTP Basic with a password file.
     HttpBasic,
+    /// A token of an existing Keystone, or a static one.
+    Keystone,
 }
 
 /// A token that does not end.
@@ -178,6 +207,28 @@ impl Default for Agents {
     fn default() -> Self {
         Self { heartbeat_s: 15, certificate_hours: 24 * 30, max_clock_skew_s: 3600, max_connections: 10_000 }
     }
+}
+
+/// An operator's own PKI (design §5). All files are PEM, and are read again when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pki {
+    /// The authorities that certify agents.
+    pub ca_file: PathBuf,
+    /// The manager's certificate for agents, with those between it and an authority.
+    pub cert_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// Lists of certificates that their authorities revoked.
+    #[serde(default)]
+    pub crl_file: Option<PathBuf>,
+    /// What the URI in the certificate of a host begins with; its UUID or its name follows.
+    #[serde(default = "host_uri")]
+    pub uri_prefix: String,
+}
+
+fn host_uri() -> String {
+    hostler_common::link::HOST_URI.into()
 }
 
 /// Introspection (spec/introspection.md §2.3, §4.8). Names as upstream where it has them.
@@ -308,22 +359,6 @@ impl Default for Retention {
             join_tokens_days: 90,
             certificates_days: 90,
         }
-    }
-}
-
-/// Logging, to standard error.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// What is logged: a level, or directives such as `info,hostler_manager::fleet=debug`.
-    pub filter: String,
-    /// Whether a line is one JSON object.
-    pub json: bool,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: "info".into(), json: false }
     }
 }
 

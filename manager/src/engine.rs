@@ -119,6 +119,12 @@ impl Engine {
         }
     }
 
+    /// The settings of refreshes, from which the age follows that facts may have.
+    #[must_use]
+    pub fn refresh_settings(&self) -> &hostler_core::refresh::command::Settings {
+        &self.settings.refresh
+    }
+
     /// What the next transaction works with.
     #[must_use]
     pub fn turn(&self, actor: Option<&str>) -> Turn {

@@ -1,12 +1,13 @@
 //! The fleet: how hosts enrol, how their agents are let in, and how jobs reach them (design §4, §5).
 //!
 //! [`desk`] holds the rules of a link and knows no socket; [`link`] moves frames between it and a stream; [`accept`] lets
-//! TLS connections in; [`ca`] makes certificates.
+//! TLS connections in; [`ca`] makes certificates, unless the operator has a PKI ([`authority`]).
 
 pub mod accept;
 mod admit;
 mod artifacts;
 mod attach;
+pub mod authority;
 pub mod ca;
 mod cluster;
 pub mod desk;
@@ -36,7 +37,7 @@ use crate::store::host::AgentState;
 use crate::store::join_token::{JoinToken, certificate_revoke_all, join_token_insert, join_token_revoke};
 use crate::store::{self, Error, event, host};
 
-use ca::Ca;
+use authority::Authority;
 
 /// The longest life of a join token.
 const EXPIRY_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -62,8 +63,8 @@ pub struct Settings {
 pub struct Fleet {
     /// Runs machines, has the store and the clock.
     pub engine: Engine,
-    /// Makes certificates.
-    pub ca: Arc<Ca>,
+    /// Who certifies hosts.
+    pub authority: Authority,
     /// Settings.
     pub settings: Settings,
     keys: keys::Keys,
@@ -128,10 +129,10 @@ pub fn check_roles(roles: &[String]) -> Result<(), String> {
 impl Fleet {
     /// A fleet over the engine's store.
     #[must_use]
-    pub fn new(engine: Engine, ca: Arc<Ca>, settings: Settings) -> Self {
+    pub fn new(engine: Engine, authority: impl Into<Authority>, settings: Settings) -> Self {
         Self {
             engine,
-            ca,
+            authority: authority.into(),
             settings,
             keys: keys::Keys::default(),
             clusters: Arc::default(),
@@ -143,13 +144,14 @@ impl Fleet {
     /// Makes a join token. The second value is its text, which nobody can read again.
     ///
     /// # Errors
-    /// Class `Invalid` with the field and the rule; see [`Error`].
+    /// Class `Invalid` with the field and the rule, `Conflict` where hosts do not join with tokens; see [`Error`].
     pub async fn join_token_create(&self, new: NewJoinToken, actor: &str) -> store::Result<(JoinToken, String)> {
+        let ca_sha256 = self.authority.built_in(Class::Conflict)?.sha256();
         new.check().map_err(|rule| Error::Refused(Class::Invalid, rule))?;
         let now = self.engine.clock.now();
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| Error::Unavailable(format!("no randomness: {error}")))?;
-        let text = JoinText { id: JoinTokenId(Uuid::now_v7()), secret, ca_sha256: self.ca.sha256() };
+        let text = JoinText { id: JoinTokenId(Uuid::now_v7()), secret, ca_sha256 };
         let token = JoinToken {
             id: text.id,
             secret_hash: hex::encode(Sha256::digest(secret)),

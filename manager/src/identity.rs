@@ -7,11 +7,13 @@
 
 mod api_token;
 mod audit;
+mod callback;
 mod credential;
 mod error;
 mod grant;
 mod htpasswd;
 mod issue;
+pub mod keystone;
 mod login;
 mod password;
 mod project;
@@ -62,6 +64,7 @@ struct Inner {
     passwords: password::Passwords,
     statics: Vec<static_token::StaticToken>,
     htpasswd: Option<htpasswd::Htpasswd>,
+    keystone: Option<keystone::Keystone>,
     sessions: session::Cache,
     failures: audit::Failures,
 }
@@ -77,6 +80,7 @@ impl Identity {
             passwords: password::Passwords::default(),
             statics: auth.static_tokens.iter().filter_map(static_token::StaticToken::read).collect(),
             htpasswd: auth.htpasswd_file.clone().map(htpasswd::Htpasswd::new),
+            keystone: auth.keystone.as_ref().map(keystone::Keystone::new),
             sessions: session::Cache::default(),
             failures: audit::Failures::default(),
         };

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use hostler_daemon::process;
 use hostler_manager::assemble;
-use hostler_manager::config::{Config, Log};
+use hostler_manager::config::Config;
 use hostler_manager::store::Store;
-use tokio_util::sync::CancellationToken;
 
 const CONFIG: &str = "/etc/hostler/manager.toml";
 
@@ -48,25 +48,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    process::install_crypto();
     let done = match Arguments::parse().command {
         Command::Run { config, exit_with_parent } => run(&config, exit_with_parent),
         Command::CheckConfig { config } => check_config(&config),
         Command::Backup { config, target } => backup(&config, &target),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("hostler-manager: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Says something to whoever started us.
-fn complain(text: &str) {
-    use std::io::Write as _;
-    // There is nobody to tell when standard error is closed.
-    writeln!(std::io::stderr(), "{text}").ok();
+    process::end("hostler-manager", done)
 }
 
 fn load(file: &Path) -> anyhow::Result<Config> {
@@ -77,7 +65,7 @@ fn load(file: &Path) -> anyhow::Result<Config> {
 
 fn check_config(file: &Path) -> anyhow::Result<()> {
     load(file)?;
-    complain("the settings are in order");
+    process::complain("the settings are in order");
     Ok(())
 }
 
@@ -90,52 +78,14 @@ fn backup(file: &Path, target: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn start_log(log: &Log) -> anyhow::Result<()> {
-    use tracing_subscriber::fmt;
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter).context("log.filter")?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if log.json {
-        builder.json().init()
-    } else {
-        builder.with_ansi(false).init()
-    }
-    Ok(())
-}
-
 fn run(file: &Path, exit_with_parent: bool) -> anyhow::Result<()> {
-    // It fails only when it was done before.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let config = load(file)?;
-    start_log(&config.log)?;
+    config.log.start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
-        let stop = CancellationToken::new();
-        tokio::spawn(wait_for_end(stop.clone()));
-        if exit_with_parent {
-            watch_parent(stop.clone());
-        }
+        let stop = process::asked_to_end(exit_with_parent);
         assemble::run(config, stop).await
     });
     runtime.shutdown_background();
     done
-}
-
-async fn wait_for_end(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    }
-}
-
-/// Cancels `stop` when standard input ends.
-fn watch_parent(stop: CancellationToken) {
-    std::thread::spawn(move || {
-        // Whatever is written to us is not for us.
-        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).ok();
-        stop.cancel();
-    });
 }

@@ -5,6 +5,8 @@
 
 pub mod api_token;
 pub mod audit;
+pub mod callback_token;
+pub mod cause;
 mod dialect;
 pub mod drift;
 pub mod event;

@@ -20,6 +20,8 @@ mod runs;
 mod scripts;
 #[path = "croit/servers.rs"]
 mod servers;
+#[path = "support/manager.rs"]
+mod support;
 #[path = "croit/tasks.rs"]
 mod tasks;
 #[path = "croit/tokens.rs"]

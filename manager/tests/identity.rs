@@ -17,5 +17,7 @@ mod lab;
 mod people;
 #[path = "identity/strategies.rs"]
 mod strategies;
+#[path = "support/manager.rs"]
+mod support;
 #[path = "identity/tokens.rs"]
 mod tokens;

@@ -12,6 +12,8 @@ mod hosts;
 mod inventories;
 #[path = "native/join_tokens.rs"]
 mod join_tokens;
+#[path = "native/refreshes.rs"]
+mod refreshes;
 #[path = "native/rights.rs"]
 mod rights;
 #[path = "native/rules.rs"]
@@ -20,5 +22,7 @@ mod rules;
 mod service;
 #[path = "native/sockets.rs"]
 mod sockets;
+#[path = "support/manager.rs"]
+mod support;
 #[path = "native/tasks.rs"]
 mod tasks;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 pub use agent::{Agent, join};
-pub use manager::{Answer, Manager, Options};
+pub use manager::{Answer, Manager, Options, Place};
 pub use process::Daemon;
 
 /// The binary of that name, built before the tests (tests/run does).

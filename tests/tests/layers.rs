@@ -53,6 +53,11 @@ const LAYERS: &[Layer] = &[
         // The one door to the current time.
         doors: &[("common/src/time.rs", "jiff::Timestamp::now")],
     },
+    Layer {
+        folder: "common/daemon/src",
+        forbidden: &["hostler_manager", "hostler_agent", "hostler_core", "hostler_proto", "sqlx", "axum", "tonic"],
+        doors: &[],
+    },
     Layer { folder: "manager/src/api", forbidden: &["sqlx", "hostler_agent"], doors: &[] },
     Layer {
         folder: "manager/src/store",
@@ -85,9 +90,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hostler-common", &[]),
     ("hostler-core", &["hostler-common"]),
     ("hostler-proto", &["hostler-common"]),
-    ("hostler-agent", &["hostler-common", "hostler-proto"]),
+    ("hostler-daemon", &["hostler-common"]),
+    ("hostler-agent", &["hostler-common", "hostler-daemon", "hostler-proto"]),
     ("hostler-cli", &["hostler-common"]),
-    ("hostler-manager", &["hostler-common", "hostler-core", "hostler-proto"]),
+    ("hostler-manager", &["hostler-common", "hostler-core", "hostler-daemon", "hostler-proto"]),
 ];
 
 /// Crates that may not be anywhere below the pure ones.

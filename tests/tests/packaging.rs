@@ -56,8 +56,15 @@ fn the_daemons_accept_the_example_settings() {
 
 #[test]
 fn the_examples_show_every_key_and_no_other() {
-    let manager = ["../manager/src/config.rs", "../manager/core/src/introspection/hooks/settings.rs"];
-    for (file, sources) in [("manager.toml", &manager[..]), ("agent.toml", &["../agent/src/config.rs"])] {
+    let log = "../common/daemon/src/log.rs";
+    let manager = [
+        "../manager/src/config.rs",
+        "../manager/src/config/proof.rs",
+        "../manager/core/src/introspection/hooks/settings.rs",
+        log,
+    ];
+    let agent = ["../agent/src/config.rs", log];
+    for (file, sources) in [("manager.toml", &manager[..]), ("agent.toml", &agent)] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let structs: String = sources.iter().map(|source| read(&root.join(source))).collect();
         let wanted = keys::of_structs(&structs);
@@ -93,7 +100,10 @@ fn the_keys_that_the_examples_only_show_are_shown_right() {
     let config = hostler_manager::config::Config::load(&all).unwrap();
     assert_eq!(config.bootstrap.unwrap().project, "admin", "the default that the text names");
     assert_eq!(config.auth.token_lifetime, Some(std::time::Duration::from_secs(3600)), "likewise");
-    let all = write(folder.path(), "agent.toml", &all_set(&read(&packaging("agent.toml"))));
+    // What is set besides them needs a manager.
+    let text =
+        all_set(&read(&packaging("agent.toml"))).replace("managers = []", "managers = [\"manager.example:7443\"]");
+    let all = write(folder.path(), "agent.toml", &text);
     hostler_agent::config::Config::load(Some(&all)).unwrap();
 }
 

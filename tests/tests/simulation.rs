@@ -60,6 +60,7 @@ fn random_fault_schedules_break_no_invariant() {
     assert!(total.starts > count * 3 && total.finished == count * 3, "{total:?}");
     assert!(total.manager_crashes > count && total.agent_crashes > count && total.breaks > count, "{total:?}");
     assert!(total.scripts > count && total.scripts_finished > count / 4, "{total:?}");
+    assert!(total.refreshes > count, "{total:?}");
     assert!(total.duplicates > count && total.forgeries > count / 10, "{total:?}");
 }
 
@@ -73,4 +74,5 @@ fn add(total: &mut Summary, one: Summary) {
     total.forgeries += one.forgeries;
     total.scripts += one.scripts;
     total.scripts_finished += one.scripts_finished;
+    total.refreshes += one.refreshes;
 }

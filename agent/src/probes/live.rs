@@ -169,6 +169,11 @@ pub trait Live: Send + Sync {
     /// # Errors
     /// "Connection refused" without chrony.
     fn chrony(&self) -> io::Result<Vec<u8>>;
+    /// The neighbours that lldpd knows, as its client tells them.
+    ///
+    /// # Errors
+    /// "Not found" without lldpd.
+    fn lldpd(&self) -> io::Result<Vec<u8>>;
     /// What KVM offers.
     ///
     /// # Errors

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Context;
-use super::facts::{Facts, Found};
+use super::facts::{Facts, Found, is_absence, reason};
 use super::host::HostRoot;
+use super::{Context, lldpd};
 use crate::lldp::{Cache, FILE, parse};
 
 /// Where systemd-networkd keeps the frames of its neighbours, by interface index.
@@ -30,7 +30,17 @@ pub(super) fn probe(context: &Context) -> Found {
             }
         }
     }
+    let mut lldpd = Ok(());
     if raw.is_empty() {
+        match host.live().lldpd() {
+            Ok(answer) => {
+                raw = lldpd::neighbours(&answer).unwrap_or_default();
+                source = Some("lldpd");
+            }
+            Err(error) => lldpd = Err(error),
+        }
+    }
+    if raw.is_empty() && source.is_none() {
         if let Some(reason) = stopped {
             return Facts::unavailable(reason);
         }
@@ -39,6 +49,11 @@ pub(super) fn probe(context: &Context) -> Found {
         }
     }
     let mut facts = Facts::new();
+    if let Err(error) = lldpd
+        && !is_absence(&error)
+    {
+        facts.missing("lldpd", reason(&error));
+    }
     let raw: Map<String, Value> = raw.into_iter().map(|(interface, tlvs)| (interface, json!(tlvs))).collect();
     facts.set("source", source);
     facts.set("interfaces", raw.keys().collect::<Vec<_>>());
@@ -46,7 +61,8 @@ pub(super) fn probe(context: &Context) -> Found {
     facts.done()
 }
 
-type Neighbours = std::collections::BTreeMap<String, Vec<(u8, String)>>;
+/// Types and hexadecimal values of the records of each interface's neighbour.
+pub(super) type Neighbours = std::collections::BTreeMap<String, Vec<(u8, String)>>;
 
 /// networkd writes each neighbour as a 64-bit length and the frame as it came from the wire.
 fn from_networkd(host: &HostRoot) -> Neighbours {

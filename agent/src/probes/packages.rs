@@ -3,21 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::Context;
 use super::facts::{Facts, Found, reason};
 use super::host::HostRoot;
+use super::{Context, pending, rpm};
 
 const DPKG: &str = "/var/lib/dpkg/status";
-const RPM: &[&str] = &[
-    "/var/lib/rpm/rpmdb.sqlite",
-    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/Packages.db",
-    "/usr/lib/sysimage/rpm/Packages.db",
-    "/var/lib/rpm/Packages",
-];
 /// Beginnings of the names whose versions are shown without the blob.
 const KEY: &[&str] = &[
     "ceph",
@@ -58,20 +51,23 @@ pub(super) struct Package {
 /// Collects the section.
 pub(super) fn probe(context: &Context) -> Found {
     let host = &context.host;
-    if !host.exists(DPKG) {
-        let text = match RPM.iter().find(|path| host.exists(path)) {
+    let (manager, read) = if host.exists(DPKG) {
+        ("dpkg", dpkg(host))
+    } else if let Some(database) = rpm::database(host) {
+        ("rpm", rpm::packages(host, database))
+    } else {
+        return Facts::unavailable(match rpm::unreadable(host) {
             Some(path) => format!("no reader for the rpm database {path}"),
             None => "no package database that is known".to_owned(),
-        };
-        return Facts::unavailable(text);
-    }
-    let mut packages = match dpkg(host) {
+        });
+    };
+    let mut packages = match read {
         Ok(packages) => packages,
         Err(error) => return Facts::unavailable(reason(&error)),
     };
     packages.sort();
     let mut facts = Facts::new();
-    facts.set("manager", "dpkg");
+    facts.set("manager", manager);
     facts.set("count", packages.len());
     let key: BTreeMap<&str, &str> = packages
         .iter()
@@ -80,7 +76,7 @@ pub(super) fn probe(context: &Context) -> Found {
         .collect();
     facts.set("versions", key);
     facts.set("held", packages.iter().filter(|package| package.held).map(|package| &package.name).collect::<Vec<_>>());
-    facts.set("pending", pending(host));
+    pending::set(host, &mut facts, manager, &packages);
     let list = json!(packages);
     let hash = hex::encode(Sha256::digest(list.to_string()));
     facts.set("list_hash", &hash);
@@ -88,9 +84,13 @@ pub(super) fn probe(context: &Context) -> Found {
     facts.done()
 }
 
-/// Versions of some packages; empty where dpkg is not used.
+/// Versions of some packages; empty where they cannot be read.
 pub(super) fn versions(host: &HostRoot, names: &[&str]) -> BTreeMap<String, String> {
-    let all = dpkg(host).unwrap_or_default();
+    let all = match rpm::database(host) {
+        Some(database) if !host.exists(DPKG) => rpm::packages(host, database),
+        _ => dpkg(host),
+    };
+    let all = all.unwrap_or_default();
     all.into_iter()
         .filter(|package| names.contains(&package.name.as_str()))
         .map(|package| (package.name, package.version))
@@ -136,15 +136,6 @@ fn dpkg(host: &HostRoot) -> io::Result<Vec<Package>> {
             _ => {}
         }
     }
-}
-
-/// Updates that the system's own tools have counted; no repository is asked.
-fn pending(host: &HostRoot) -> Value {
-    let text = host.word("/var/lib/update-notifier/updates-available");
-    let Some(text) = text else { return Value::Null };
-    let number = |line: &str| line.split_whitespace().next().and_then(|word| word.parse::<u32>().ok());
-    let security = text.lines().find(|line| line.contains("security")).and_then(number);
-    json!({"updates": text.lines().find_map(number), "security": security})
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use hostler_common::time::{Clock, SystemClock};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::values;
+use super::{machine, values};
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-use crate::output::field::{UNKNOWN, at, moment, show, string};
+use crate::output::field::{self, UNKNOWN, at, moment, show, string};
 use crate::output::human;
 use crate::output::table::{self, Column};
 use crate::prompt;
@@ -30,6 +30,9 @@ pub enum HostCommand {
         /// Name, UUID or number
         host: String,
     },
+    /// A host that shows itself as another machine: show, accept, discard
+    #[command(subcommand)]
+    Identity(machine::IdentityCommand),
     /// Change what is known of a host but not probed
     Set(SetArgs),
     /// Forget a host whose agent is revoked or never connected
@@ -81,6 +84,7 @@ pub async fn run(command: HostCommand, context: &Context) -> Result<(), Failure>
     match command {
         HostCommand::List { state, name } => list(context, state.as_deref(), name.as_deref()).await,
         HostCommand::Show { host } => show_host(context, &host).await,
+        HostCommand::Identity(command) => machine::run(command, context).await,
         HostCommand::Set(args) => set(context, args).await,
         HostCommand::Delete { host, yes } => delete(context, &host, yes).await,
     }
@@ -185,6 +189,12 @@ fn rows(host: &Value) -> Vec<(&'static str, String)> {
         ("Boot id", show(host, "agent.bootId")),
         ("Introspection", introspection(host)),
     ];
+    if let Some(stale) = at(host, "staleSections").as_array().filter(|stale| !stale.is_empty()) {
+        rows.push(("Stale", field::inline(&Value::Array(stale.clone()))));
+    }
+    if at(host, "identityChange").is_object() {
+        rows.push(("Identity", identity(host)));
+    }
     if host["summary"].is_object() {
         rows.extend([
             ("Product", [show(host, "summary.manufacturer"), show(host, "summary.product")].join(" ")),
@@ -223,6 +233,16 @@ fn introspection(host: &Value) -> String {
     format!("{}{}{}", human::clean(state), finished.unwrap_or_default(), error.unwrap_or_default())
 }
 
+fn identity(host: &Value) -> String {
+    let found = [show(host, "identityChange.found.systemUuid"), show(host, "identityChange.found.serial")];
+    let name = show(host, "name");
+    format!(
+        "seems to be {} since {}; `hostler host identity show {name}`",
+        found.join(", serial "),
+        moment(host, "identityChange.heldAt")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +275,20 @@ mod tests {
         assert_eq!(of("Introspection"), Some("error at 2026-01-02 03:04:06Z: Introspection timeout"));
         assert_eq!(of("Certificate"), Some("0a, valid until 2026-01-03 03:04:05Z"));
         assert_eq!(of("CPU"), Some("64 x Example 6330"));
+    }
+
+    #[test]
+    fn the_record_tells_what_is_stale_and_that_it_seems_to_be_another_machine() {
+        let mut host = host();
+        assert!(!rows(&host).iter().any(|(name, _)| ["Stale", "Identity"].contains(name)));
+        host["staleSections"] = json!(["bmc", "storage"]);
+        host["identityChange"] =
+            json!({"heldAt": "2026-01-02T03:04:05Z", "found": {"systemUuid": "u", "serial": "N2"}});
+        let rows = rows(&host);
+        let of = |label| rows.iter().find(|(name, _)| *name == label).map(|(_, text)| text.as_str());
+        assert_eq!(of("Stale"), Some("bmc, storage"));
+        let identity = of("Identity").unwrap();
+        assert!(identity.starts_with("seems to be u, serial N2 since 2026-01-02 03:04:05Z"), "{identity}");
     }
 
     #[test]

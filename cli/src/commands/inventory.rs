@@ -2,15 +2,16 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::host;
+use super::{drift, host};
 use crate::client::Client;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
-use crate::output::field::{moment, show};
+use crate::output::field::{UNKNOWN, moment, show};
 use crate::output::table::{self, Column};
 use crate::output::{self, Theme, human, inventory};
 
@@ -37,6 +38,26 @@ pub enum InventoryCommand {
         /// Newer inventory: an id, latest or previous
         #[arg(long, default_value = "latest", value_name = "INVENTORY")]
         to: String,
+    },
+    /// List what changed on a host, newest first, also where the inventories themselves are gone
+    Changes {
+        /// Name, UUID or number
+        host: String,
+        /// Show at most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Show where hosts of one model, or of one role, differ from each other
+    Drift {
+        /// What makes hosts comparable; default model
+        #[arg(long, value_parser = ["model", "role"])]
+        by: Option<String>,
+        /// Only this fact, such as firmware.version
+        #[arg(long)]
+        fact: Option<String>,
+        /// Show at most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
     },
     /// Write an inventory as the manager has it, JSON byte for byte
     Export {
@@ -72,7 +93,12 @@ pub async fn run(command: InventoryCommand, context: &Context) -> Result<(), Fai
         InventoryCommand::List { host, limit } => list(context, &client, &host, limit).await,
         InventoryCommand::Show(which) => {
             let document = parse(&which, &fetch(&client, &which).await?)?;
-            context.output.data(&document, |theme| summary(theme, &which, &document))
+            let ages = ages(context, &client, &which).await?;
+            context.output.data(&document, |theme| summary(theme, &which, &document, &ages))
+        }
+        InventoryCommand::Changes { host, limit } => drift::changes(context, &client, &host, limit).await,
+        InventoryCommand::Drift { by, fact, limit } => {
+            drift::drift(context, &client, by.as_deref(), fact.as_deref(), limit).await
         }
         InventoryCommand::Diff { host, from, to } => diff(context, &client, &host, &from, &to).await,
         InventoryCommand::Export { which, file } => {
@@ -84,6 +110,15 @@ pub async fn run(command: InventoryCommand, context: &Context) -> Result<(), Fai
             Ok(())
         }
     }
+}
+
+/// How old the facts of the newest inventory are; null for older ones, and for programs, which ask for the host itself.
+async fn ages(context: &Context, client: &Client, which: &Which) -> Result<Value, Failure> {
+    if which.inventory != "latest" || !context.output.for_people() {
+        return Ok(Value::Null);
+    }
+    let call = client.get(format!("show host {}", which.host), &["api", "hosts", which.host.as_str()]);
+    Ok(call.json().await.map_err(host::unknown)?["sections"].take())
 }
 
 /// The newest inventory of a host.
@@ -145,7 +180,7 @@ fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(Kind::Failed, format!("cannot write {}", path.display()), error.to_string()))
 }
 
-fn summary(theme: &Theme, which: &Which, document: &Value) -> String {
+fn summary(theme: &Theme, which: &Which, document: &Value, ages: &Value) -> String {
     let mut rows = vec![("Host", human::clean(&which.host))];
     rows.extend(inventory::machine(document));
     rows.push(("Inventory", inventory::completeness(document)));
@@ -153,7 +188,7 @@ fn summary(theme: &Theme, which: &Which, document: &Value) -> String {
     for (title, columns, items) in [
         ("Disks", disk_columns(), inventory::disks(document)),
         ("Interfaces", interface_columns(), inventory::interfaces(document)),
-        ("Sections", section_columns(), &inventory::sections(document)),
+        ("Sections", section_columns(ages), &inventory::aged_sections(document, ages)),
     ] {
         if !items.is_empty() {
             text.push_str(&format!("\n{}\n{}", theme.bold(title), table::list(theme, &columns, items)));
@@ -213,16 +248,28 @@ fn interface_columns() -> Vec<Column> {
     ]
 }
 
-fn section_columns() -> Vec<Column> {
-    vec![
+fn section_columns(ages: &Value) -> Vec<Column> {
+    let mut columns = vec![
         Column::new("NAME", |v| show(v, "name")).whole(),
         Column::new("STATE", |v| show(v, "status")).state(),
         Column::new("TOOK", |v| {
             v["duration_ms"].as_u64().map_or_else(|| show(v, "duration_ms"), |ms| format!("{ms} ms"))
         })
         .whole(),
-        Column::new("REASON", |v| show(v, "reason")),
-    ]
+    ];
+    if ages.is_object() {
+        columns.extend([
+            Column::new("READ", |v| moment(v, "age.collectedAt")).whole(),
+            Column::new("AGE LIMIT", |v| {
+                let limit = v["age"]["maxAgeS"].as_u64().map(Duration::from_secs);
+                limit.map_or_else(|| UNKNOWN.into(), human::duration)
+            })
+            .whole(),
+            Column::new("STALE", |v| show(v, "age.stale")).state(),
+        ]);
+    }
+    columns.push(Column::new("REASON", |v| show(v, "reason")));
+    columns
 }
 
 #[cfg(test)]
@@ -234,7 +281,7 @@ mod tests {
     #[test]
     fn a_summary_has_machine_disks_interfaces_and_sections() {
         let which = Which { host: "ceph-07".into(), inventory: "latest".into(), unprocessed: false };
-        let text = summary(&Theme::plain(), &which, &inventory::example());
+        let text = summary(&Theme::plain(), &which, &inventory::example(), &Value::Null);
         for part in [
             "Host       ceph-07",
             "/dev/nvme0n1  3.49 TiB  nvme SSD",
@@ -243,6 +290,16 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_newest_inventory_shows_how_old_its_sections_are() {
+        let which = Which { host: "ceph-07".into(), inventory: "latest".into(), unprocessed: false };
+        let ages = json!({"cpu": {"collectedAt": "2026-01-02T03:04:05.000001Z", "maxAgeS": 90_000, "stale": true}});
+        let text = summary(&Theme::plain(), &which, &inventory::example(), &ages);
+        assert!(text.contains("READ") && text.contains("AGE LIMIT") && text.contains("STALE"), "{text}");
+        let line = text.lines().find(|line| line.starts_with("cpu")).unwrap();
+        assert!(line.contains("2026-01-02 03:04:05Z") && line.contains("1 d 1 h") && line.contains("yes"), "{line}");
     }
 
     #[test]

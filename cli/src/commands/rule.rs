@@ -31,7 +31,7 @@ pub enum RuleCommand {
     },
     /// Create the rules of a file, one object or a list of them
     Import {
-        /// JSON file, or - for standard input
+        /// JSON or YAML file, or - for standard input
         file: PathBuf,
         /// Replace rules that exist already; they keep their place
         #[arg(long)]
@@ -53,7 +53,7 @@ pub enum RuleCommand {
     DryRun {
         /// Name, UUID or number
         host: String,
-        /// Rules to try in place of the stored ones: JSON file, or - for standard input
+        /// Rules to try in place of the stored ones: JSON or YAML file, or - for standard input
         #[arg(short, long)]
         file: Option<PathBuf>,
     },
@@ -158,8 +158,9 @@ fn unknown(failure: Failure) -> Failure {
 /// Reads the rules of a file: one rule, a list, or an object with the list under `rules`.
 fn rules_of(file: &Path) -> Result<Vec<Value>, Failure> {
     let refused = |why: String| {
-        Failure::new(Kind::Usage, format!("cannot read rules from {}", file.display()), why)
-            .hint("a rule is a JSON object with conditions and actions; a file holds one or a list of them, and YAML is not read")
+        Failure::new(Kind::Usage, format!("cannot read rules from {}", file.display()), why).hint(
+            "a rule is an object with conditions and actions; a file holds one or a list of them, as JSON or YAML",
+        )
     };
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -168,7 +169,7 @@ fn rules_of(file: &Path) -> Result<Vec<Value>, Failure> {
         std::fs::File::open(file).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
     };
     read.map_err(|error| refused(error.to_string()))?;
-    let rules = match serde_json::from_str(&text).map_err(|error| refused(format!("it is not JSON: {error}")))? {
+    let rules = match value_of(&text).map_err(refused)? {
         Value::Array(rules) => rules,
         Value::Object(mut map) => match map.get_mut("rules").map(Value::take) {
             Some(Value::Array(rules)) => rules,
@@ -179,6 +180,17 @@ fn rules_of(file: &Path) -> Result<Vec<Value>, Failure> {
     match rules.iter().position(|rule| !rule.is_object()) {
         Some(position) => Err(refused(format!("entry {} is not an object", position + 1))),
         None => Ok(rules),
+    }
+}
+
+/// Reads JSON or, where the text is none, YAML: its scalars become what they are in YAML 1.2, so that `on` stays a text.
+fn value_of(text: &str) -> Result<Value, String> {
+    let yaml = || serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true });
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        // YAML that begins so is read as well, but who meant JSON wants to hear where that breaks off.
+        Err(json) if text.trim_start().starts_with(['{', '[']) => yaml().map_err(|_| format!("it is not JSON: {json}")),
+        Err(_) => yaml().map_err(|error| format!("it is neither JSON nor YAML: {error}")),
     }
 }
 
@@ -272,10 +284,41 @@ mod tests {
         assert_eq!(read(r#"{"actions":[]}"#).unwrap().len(), 1);
         assert_eq!(read(r#"[{"actions":[]},{"actions":[]}]"#).unwrap().len(), 2);
         assert_eq!(read(r#"{"rules":[{"actions":[]}]}"#).unwrap(), [json!({"actions": []})]);
-        for bad in ["", "- actions: []", "7", "[7]"] {
+        for bad in ["", "7", "[7]", "- 7", "a: [", "{\"actions\": [}", "a: 1\n---\nb: 2\n"] {
             assert_eq!(read(bad).unwrap_err().kind, Kind::Usage, "{bad}");
         }
         assert_eq!(rules_of(Path::new("/no/such/file")).unwrap_err().kind, Kind::Usage);
+    }
+
+    #[test]
+    fn files_of_rules_may_be_yaml() {
+        let rule = "description: big disks  # of the new series\nscope: \"on\"\nconditions:\n  - {op: ge, field: 'data://root_disk.size', value: 500}\nactions:\n  - action: set-attribute\n    path: /properties/big\n    value: on\n  - action: fail\n    message: |\n      two\n      lines\n";
+        let wanted = json!({
+            "description": "big disks",
+            "scope": "on",
+            "conditions": [{"op": "ge", "field": "data://root_disk.size", "value": 500}],
+            "actions": [
+                {"action": "set-attribute", "path": "/properties/big", "value": "on"},
+                {"action": "fail", "message": "two\nlines\n"},
+            ],
+        });
+        assert_eq!(read(rule).unwrap(), std::slice::from_ref(&wanted));
+        let indented = rule.trim_end().replace('\n', "\n  ");
+        assert_eq!(read(&format!("- {indented}\n- actions: []\n")).unwrap(), [wanted.clone(), json!({"actions": []})]);
+        assert_eq!(read(&format!("rules:\n- {indented}\n")).unwrap(), std::slice::from_ref(&wanted));
+        assert_eq!(read("[{actions: [], multiple: all, n: null, yes: true, f: 1.5}]").unwrap()[0]["f"], 1.5);
+        // What this program itself writes as YAML.
+        assert_eq!(read(&crate::output::yaml::document(&json!([wanted]))).unwrap(), [wanted]);
+    }
+
+    #[test]
+    fn yaml_that_would_fill_the_memory_is_refused() {
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..12 {
+            let before = format!("*a{}", level - 1);
+            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", [before.as_str(); 9].join(", ")));
+        }
+        assert_eq!(read(&bomb).unwrap_err().kind, Kind::Usage);
     }
 
     #[test]

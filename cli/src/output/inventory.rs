@@ -138,6 +138,19 @@ pub fn sections(document: &Value) -> Vec<Value> {
     rows
 }
 
+/// The sections of the document, each with what `ages` knows of its age under `age`.
+#[must_use]
+pub fn aged_sections(document: &Value, ages: &Value) -> Vec<Value> {
+    let mut rows = sections(document);
+    for row in &mut rows {
+        let age = row["name"].as_str().and_then(|name| ages.get(name)).cloned();
+        if let (Value::Object(map), Some(age)) = (row, age) {
+            map.insert("age".into(), age);
+        }
+    }
+    rows
+}
+
 /// How complete the document is: `all 12 sections complete`, or which are not.
 #[must_use]
 pub fn completeness(document: &Value) -> String {

@@ -5,6 +5,7 @@
 //! (design §3).
 
 pub mod cloudevent;
+pub mod cluster;
 pub mod event;
 pub mod hook;
 pub mod introspection;

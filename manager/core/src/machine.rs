@@ -36,6 +36,7 @@ pub trait Machine: Clone + Serialize + DeserializeOwned + Send + Sync + 'static 
 
 /// Something that happened to a machine.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it lives for one decision")]
 pub enum Input<C> {
     /// Somebody asks for something.
     Command(C),

@@ -67,6 +67,9 @@ pub enum Action {
     IntrospectionReapply,
     /// `introspection:rule:*`: all of list, show, create, delete.
     IntrospectionRule,
+    /// `introspection:continue`: deliver data of hosts without their agents. Of certificates only: tokens of callbacks and
+    /// networks are no callers.
+    IntrospectionContinue,
     /// Look at hosts and their inventories.
     HostRead,
     /// Change or remove hosts, revoke agents.
@@ -123,6 +126,7 @@ const RULES: &[(Action, &str, &[Role])] = &[
     (Action::IntrospectionData, "introspection:data", &[Role::Service]),
     (Action::IntrospectionReapply, "introspection:reapply", &[Role::Service]),
     (Action::IntrospectionRule, "introspection:rule", &[Role::Service]),
+    (Action::IntrospectionContinue, "introspection:continue", &[Role::Service]),
     (Action::HostRead, "host:read", &[Role::Service, Role::Manager, Role::Member, Role::Reader]),
     (Action::HostChange, "host:change", &[]),
     (Action::JoinToken, "join_token", &[]),
@@ -239,6 +243,7 @@ mod tests {
             Action::IntrospectionData,
             Action::IntrospectionReapply,
             Action::IntrospectionRule,
+            Action::IntrospectionContinue,
         ] {
             assert!(allowed(&caller(Role::Admin, false), action));
             assert!(allowed(&caller(Role::Service, false), action));

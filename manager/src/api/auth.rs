@@ -19,6 +19,9 @@ use super::peer::Peer;
 use crate::config::Strategy;
 use crate::identity::{self, Session};
 
+/// The token of clients that are told to use none (spec/introspection.md §1.4).
+const NO_TOKEN: &[u8] = b"notused";
+
 /// Why nobody knows who calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -62,6 +65,10 @@ pub async fn authenticate(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result
 pub fn challenge(api: &Api, headers: &HeaderMap, peer: &Peer) -> String {
     match api.config.auth.strategy {
         Strategy::HttpBasic => "Basic realm=\"introspection\"".into(),
+        Strategy::Keystone => {
+            let keystone = api.config.auth.keystone.as_ref().map(|keystone| keystone.v3());
+            format!("Keystone uri=\"{}\"", keystone.unwrap_or_default())
+        }
         Strategy::Token | Strategy::None => {
             format!("Keystone uri=\"{}/identity/v3\"", origin(&api.config.listen, headers, peer))
         }
@@ -76,6 +83,11 @@ pub(super) async fn identify(api: &Api, headers: &HeaderMap, peer: &Peer) -> Res
 }
 
 async fn prove(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthError> {
+    if api.config.auth.strategy != Strategy::None
+        && let Some(caller) = certified(api, headers, peer)
+    {
+        return Ok(Who { caller, session: None });
+    }
     match api.config.auth.strategy {
         // Clients without authentication still send `X-Auth-Token: notused`; nothing of it is looked at.
         Strategy::None => Ok(Who { caller: Caller::anonymous(), session: None }),
@@ -85,7 +97,27 @@ async fn prove(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthE
             session.map(Who::of).ok_or(AuthError::Invalid)
         }
         Strategy::HttpBasic => basic(api, headers, peer).await,
+        Strategy::Keystone => {
+            let token = token_of(headers)?.ok_or(AuthError::Missing)?;
+            if let Some(session) = api.identity.static_session(token) {
+                return Ok(Who::of(Arc::new(session)));
+            }
+            let caller = api.identity.keystone_caller(token).await.map_err(|error| unavailable(&error))?;
+            caller.map(|caller| Who { caller: (*caller).clone(), session: None }).ok_or(AuthError::Invalid)
+        }
     }
+}
+
+/// Who the owner of the connection's certificate is, unless the request brings a proof of its own: that one counts then,
+/// so that a program that passes requests of others on lends none of them its rights.
+fn certified(api: &Api, headers: &HeaderMap, peer: &Peer) -> Option<Caller> {
+    let certificate = peer.certificate.as_deref()?;
+    // What stock clients send where they are told to send no token.
+    let none = |value: &http::HeaderValue| value.is_empty() || value.as_bytes() == NO_TOKEN;
+    if headers.contains_key(AUTHORIZATION) || headers.get("x-auth-token").is_some_and(|value| !none(value)) {
+        return None;
+    }
+    certificate.caller(&api.config.auth.client_certificates, api.engine.clock.now())
 }
 
 /// The token of a request: `X-Auth-Token`, or else `Authorization: Bearer`. Nothing that is empty counts as sent.
@@ -147,7 +179,7 @@ async fn basic(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthE
         let caller = Caller { name: format!("user:{name}"), roles: Role::ALL.to_vec(), system_scope: true };
         return Ok(Who { caller, session: None });
     }
-    let from = peer.address.map(|address| address.ip());
+    let from = peer.source(headers, &api.config.listen.trusted_proxies);
     api.identity.login_failed(from, "http_basic", &name, "wrong name or password").await;
     Err(AuthError::Invalid)
 }

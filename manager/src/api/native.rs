@@ -5,17 +5,20 @@
 
 pub mod body;
 pub mod change;
+pub mod drift;
 pub mod error;
 pub mod event;
 pub mod filter;
 pub mod guard;
 pub mod host;
+pub mod identity;
 pub mod introspect;
 pub mod inventory;
 pub mod join_token;
 pub mod path;
 pub mod query;
 pub mod rule;
+pub mod section;
 pub mod stream;
 pub mod version;
 pub mod webhook;
@@ -69,6 +72,11 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/hosts/{host}/inventories", Some(Action::HostRead), || get(inventory::list)),
     route("GET", "/hosts/{host}/inventories/{inventory}", Some(Action::HostRead), || get(inventory::show)),
     route("GET", "/hosts/{host}/inventory-diff", Some(Action::HostRead), || get(inventory::compare)),
+    route("GET", "/hosts/{host}/inventory-changes", Some(Action::HostRead), || get(inventory::changes)),
+    route("GET", "/hosts/{host}/identity", Some(Action::HostRead), || get(identity::show)),
+    route("POST", "/hosts/{host}/identity/accept", Some(Action::HostChange), || post(identity::accept)),
+    route("POST", "/hosts/{host}/identity/discard", Some(Action::HostChange), || post(identity::discard)),
+    route("GET", "/inventory-drift", Some(Action::HostRead), || get(drift::list)),
     route("POST", "/join-tokens", Some(Action::JoinToken), || post(join_token::create)),
     route("GET", "/join-tokens", Some(Action::JoinToken), || get(join_token::list)),
     route("DELETE", "/join-tokens/{id}", Some(Action::JoinToken), || delete(join_token::revoke)),

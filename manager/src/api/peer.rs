@@ -1,21 +1,26 @@
 //! Who is at the other end of a connection, as far as the connection itself tells.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::HeaderMap;
 
+use super::certificate::Certificate;
+
 /// The other end of a connection. In the extensions of every request that the server hands on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Where the connection comes from; behind a proxy that is the proxy. `None` where there is no connection, as in tests.
     pub address: Option<SocketAddr>,
+    /// The certificate that it proved to own; `None` where it showed none or none was asked for.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Peer {
     /// A peer of which only the address is known.
     #[must_use]
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address: Some(address) }
+        Self { address: Some(address), certificate: None }
     }
 
     /// Whether the peer is one of the proxies whose headers are believed.

@@ -1,10 +1,14 @@
-//! The id under which one request is found again in the log: the caller's `X-Request-Id` if it is sane, else a fresh one.
+//! The id under which one request is found again in the log and in the audit trail: the caller's `X-Request-Id`, or
+//! `X-OpenStack-Request-ID`, if it is sane, else a fresh one.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 /// The header that carries it, in both directions.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The same in the words of OpenStack's clients. The introspection dialect also answers with it.
+pub const OPENSTACK_HEADER: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// Longest id that is taken from a caller, in bytes.
 const LENGTH_MAX: usize = 128;
@@ -17,8 +21,9 @@ impl RequestId {
     /// The caller's id, or a fresh one where there is none or it holds anything that could garble a log line.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(HEADER).and_then(|value| value.to_str().ok()).filter(|text| is_sane(text));
-        Self(given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned))
+        let given = headers.get(HEADER).or_else(|| headers.get(OPENSTACK_HEADER));
+        let given = given.and_then(|value| value.to_str().ok()).filter(|text| is_sane(text));
+        Self(given.map_or_else(|| format!("req-{}", Uuid::new_v4()), str::to_owned))
     }
 
     /// The text.
@@ -58,8 +63,14 @@ mod tests {
         assert_eq!(of(b"req-7f_3.a:b+c/d=").as_str(), "req-7f_3.a:b+c/d=");
         for bad in [&b""[..], b"a b", b"a\"b", "é".as_bytes(), &[b'x'; 129]] {
             let id = of(bad);
-            assert!(Uuid::try_parse(id.as_str()).is_ok(), "{bad:?} became {id:?}");
+            let fresh = id.as_str().strip_prefix("req-").is_some_and(|id| Uuid::try_parse(id).is_ok());
+            assert!(fresh, "{bad:?} became {id:?}");
         }
+        let mut headers = HeaderMap::new();
+        headers.insert(OPENSTACK_HEADER, HeaderValue::from_static("req-theirs"));
+        assert_eq!(RequestId::of(&headers).as_str(), "req-theirs");
+        headers.insert(HEADER, HeaderValue::from_static("mine"));
+        assert_eq!(RequestId::of(&headers).as_str(), "mine");
         assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
     }
 }

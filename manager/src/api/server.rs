@@ -7,6 +7,7 @@ mod accept;
 mod activity;
 mod body;
 mod connection;
+mod cors;
 mod failure;
 pub mod health;
 pub mod metrics;
@@ -68,9 +69,10 @@ impl Default for Limits {
 /// # Errors
 /// See [`tls::Error`].
 pub fn tls_of(listen: &Listen) -> Result<Option<Arc<rustls::ServerConfig>>, tls::Error> {
-    match (&listen.tls_certificate, &listen.tls_key) {
-        (Some(certificate), Some(key)) => tls::from_files(certificate, key).map(Some),
-        _ => Ok(None),
+    let (Some(certificate), Some(key)) = (&listen.tls_certificate, &listen.tls_key) else { return Ok(None) };
+    match &listen.client_ca_file {
+        Some(authorities) => tls::from_files_with_clients(certificate, key, authorities).map(Some),
+        None => tls::from_files(certificate, key).map(Some),
     }
 }
 
@@ -85,7 +87,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let limits = Limits::default();
-    let service = Service::new(router::router(api, stop.clone()), limits);
+    let listen = api.config.listen.clone();
+    let service = Service::new(router::router(api, stop.clone()), limits).configured(&listen);
     serve_connections(service, listener, tls, stop).await;
     Ok(())
 }

@@ -4,29 +4,23 @@ use std::ops::RangeInclusive;
 
 use hostler_core::introspection::document::net::Network;
 use hostler_core::policy::Role;
+use hostler_daemon::settings::{Settings, Wrong};
 
 use super::{Auth, Config, Listen, Strategy, default_domain};
 
-/// A value that breaks a rule.
-#[derive(Debug)]
-pub(super) struct Wrong {
-    /// Its key, with dots.
-    pub(super) key: String,
-    /// The rule, and what to do.
-    pub(super) rule: String,
-}
+pub(super) type Check = Result<(), Wrong>;
 
-type Check = Result<(), Wrong>;
-
-fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
-    Err(Wrong { key: key.into(), rule: rule.into() })
+pub(super) fn refuse(key: impl Into<String>, rule: impl Into<String>) -> Check {
+    Err(Wrong::new(key, rule))
 }
 
 /// Ten years in seconds: more is a typing error.
 const TEN_YEARS: u64 = 315_576_000;
 
-impl Config {
-    pub(super) fn check(&self) -> Check {
+impl Settings for Config {
+    const PREFIX: &'static str = "HOSTLER_MANAGER_";
+
+    fn check(&self) -> Check {
         if self.state_dir.as_os_str().is_empty() {
             return refuse("state_dir", "must name a directory, such as /var/lib/hostler-manager");
         }
@@ -35,6 +29,7 @@ impl Config {
             return refuse("bootstrap.domain", "must be \"Default\", the one domain there is");
         }
         check_auth(&self.auth)?;
+        super::proof::check(&self.auth, &self.listen)?;
         self.check_numbers()?;
         check_networks("introspection.callback_networks", &self.introspection.callback_networks)?;
         check_networks("webhooks.allow_networks", &self.webhooks.allow_networks)?;
@@ -42,15 +37,17 @@ impl Config {
         if !hostler_core::cloudevent::name_fits(&self.events.name) {
             return refuse("events.name", "must have from 1 to 64 of A-Z, a-z, 0-9, '.', '-' and '_'");
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
+        if self.pki.as_ref().is_some_and(|pki| !pki.uri_prefix.contains("://")) {
             return refuse(
-                "log.filter",
-                format!("must be a level (error, warn, info, debug, trace) or directives: {error}"),
+                "pki.uri_prefix",
+                "must be the beginning of a URI, such as \"spiffe://example.org/hostler/\"",
             );
         }
-        Ok(())
+        self.log.check()
     }
+}
 
+impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
         let (croit, refresh) = (&self.croit, &introspection.refresh);

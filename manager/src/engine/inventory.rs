@@ -93,7 +93,7 @@ async fn keep_changes(
 /// The changes that matter most, at least a warning.
 fn named(changes: &[Change]) -> Vec<Value> {
     let mut worth: Vec<&Change> = changes.iter().filter(|change| change.severity > Severity::Info).collect();
-    worth.sort_by(|a, b| b.severity.cmp(&a.severity));
+    worth.sort_by_key(|change| std::cmp::Reverse(change.severity));
     let shown =
         |change: &&Change| json!({ "path": change.path, "op": change.op.name(), "severity": change.severity.name() });
     worth.iter().take(NAMED_MAX).map(shown).collect()

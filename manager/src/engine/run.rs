@@ -164,7 +164,7 @@ impl Engine {
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
     /// An agent reports of a job.
-    Job(JobUpdate),
+    Job(Box<JobUpdate>),
     /// A timer came due.
     Timer(String),
     /// Another machine tells it something.
@@ -174,7 +174,7 @@ pub(super) enum Happening {
 impl Happening {
     fn into_input<C>(self) -> Input<C> {
         match self {
-            Self::Job(update) => Input::Job(update),
+            Self::Job(update) => Input::Job(*update),
             Self::Timer(name) => Input::Timer(name),
             Self::Message(body) => Input::Message(body),
         }
@@ -383,7 +383,7 @@ async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &Jo
     if kind == Run::KIND && update.state == JobState::Delivered {
         return Ok(None);
     }
-    apply_kind(turn, tx, &kind, &subject, Happening::Job(update.clone())).await.map(Some)
+    apply_kind(turn, tx, &kind, &subject, Happening::Job(Box::new(update.clone()))).await.map(Some)
 }
 
 fn rank(state: JobState) -> usize {

@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hostler_common::id::HostId;
-use hostler_common::link::host_of_uri;
-use rustls::RootCertStore;
+use hostler_common::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -23,14 +21,17 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::Fleet;
 use super::admit::Refusals;
+use super::authority::{Authority, Error};
 use super::ca::SERVER_LIFE;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether files of the operator's PKI changed.
+const FILES_CHECK: Duration = Duration::from_secs(5);
 
 /// How many handshakes run at once: they cost processor time, connections cost memory.
 const HANDSHAKES_AT_ONCE: usize = 64;
@@ -44,13 +45,29 @@ pub struct Peer {
     pub certificate: Option<HostCertificate>,
 }
 
-/// A certificate that our authority made for a host, as far as TLS can tell: whether it still counts, the store knows.
+/// The certificate of a host, as far as TLS can tell: whether it still counts, the store knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostCertificate {
     /// Whose.
     pub host: HostId,
     /// Its serial number, hexadecimal.
     pub serial: String,
+    /// Who made it.
+    pub issuer: Issuer,
+}
+
+/// Who made the certificate of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issuer {
+    /// The built-in authority, which knows each certificate that it made.
+    BuiltIn,
+    /// The operator's own PKI.
+    Operator {
+        /// The name of the host, if the certificate has one.
+        name: Option<String>,
+        /// When the certificate ends, and the link with it.
+        expires_at: Timestamp,
+    },
 }
 
 /// A connection with its peer.
@@ -88,61 +105,49 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// Why the listener cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A certificate cannot be made.
-    #[error(transparent)]
-    Ca(#[from] super::ca::Error),
-    /// TLS does not accept what we configured.
-    #[error("TLS for agents: {0}")]
-    Tls(String),
-}
-
 /// The TLS settings of the agents' listener; replaced while it runs, before the certificate ends.
 pub struct Tls {
     current: ArcSwap<ServerConfig>,
 }
 
 impl Tls {
-    /// Settings with a fresh certificate.
+    /// Settings with a fresh certificate, or that of the operator's PKI.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn new(fleet: &Fleet) -> Result<Self, Error> {
-        Ok(Self { current: ArcSwap::from_pointee(server_config(fleet)?) })
+        Ok(Self { current: ArcSwap::from_pointee(fleet.authority.server_config(fleet.engine.clock.now())?) })
     }
 
-    /// Replaces the certificate when two thirds of its life are over, until `stop`.
+    /// Replaces the certificate until `stop`: one of the built-in authority when two thirds of its life are over, that of the
+    /// operator's PKI when its files changed.
     pub async fn rotate(&self, fleet: &Fleet, stop: CancellationToken) {
+        let (pki, period) = match &fleet.authority {
+            Authority::BuiltIn(_) => (None, SERVER_LIFE * 2 / 3),
+            Authority::Operator(pki) => (Some(pki), FILES_CHECK),
+        };
+        let mut used = pki.map(|pki| pki.stamp());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(SERVER_LIFE * 2 / 3) => {}
+                () = tokio::time::sleep(period) => {}
             }
-            match server_config(fleet) {
-                Ok(config) => self.current.store(Arc::new(config)),
-                Err(error) => tracing::error!(%error, "the manager's certificate cannot be renewed"),
+            let found = pki.map(|pki| pki.stamp());
+            if found.is_some() && found == used {
+                continue;
+            }
+            // Files that are replaced one after the other do not fit together for a moment; what is complained of then is
+            // not looked at again before the next change.
+            used = found;
+            match fleet.authority.server_config(fleet.engine.clock.now()) {
+                Ok(config) => {
+                    self.current.store(Arc::new(config));
+                    tracing::info!("the manager's certificate for agents was replaced");
+                }
+                Err(error) => tracing::error!(%error, "the manager's certificate cannot be renewed; the old one stays"),
             }
         }
     }
-}
-
-fn server_config(fleet: &Fleet) -> Result<ServerConfig, Error> {
-    let tls = |error: &dyn std::fmt::Display| Error::Tls(error.to_string());
-    let mut roots = RootCertStore::empty();
-    roots.add(fleet.ca.certificate().clone()).map_err(|error| tls(&error))?;
-    let verifier =
-        WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build().map_err(|error| tls(&error))?;
-    let (chain, key) = fleet.ca.issue_server(fleet.engine.clock.now())?;
-    let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(|error| tls(&error))?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    // Without tickets every connection proves its certificate anew.
-    config.send_tls13_tickets = 0;
-    Ok(config)
 }
 
 /// Accepts connections until `stop`; the receiver yields those whose handshake succeeded.
@@ -176,10 +181,10 @@ pub fn accept(
             };
             let acceptor = TlsAcceptor::from(tls.current.load_full());
             let (ready, refusals, engine) = (ready.clone(), Arc::clone(&refusals), fleet.engine.clone());
-            let handshakes = Arc::clone(&handshakes);
+            let (handshakes, authority) = (Arc::clone(&handshakes), fleet.authority.clone());
             tokio::spawn(async move {
                 let Ok(_turn) = handshakes.acquire().await else { return };
-                match handshake(&acceptor, stream, address).await {
+                match handshake(&acceptor, &authority, stream, address).await {
                     // The receiver is gone when the manager stops.
                     Ok((stream, peer)) => {
                         ready.send(Ok(Connection { stream, peer, _permit: permit })).await.ok();
@@ -194,6 +199,7 @@ pub fn accept(
 
 async fn handshake(
     acceptor: &TlsAcceptor,
+    authority: &Authority,
     stream: TcpStream,
     address: SocketAddr,
 ) -> Result<(TlsStream<TcpStream>, Peer), String> {
@@ -204,22 +210,17 @@ async fn handshake(
         .map_err(|_| "the TLS handshake took too long".to_owned())?
         .map_err(|error| format!("TLS: {error}"))?;
     let certificate = match stream.get_ref().1.peer_certificates().and_then(<[_]>::first) {
-        Some(certificate) => Some(read_certificate(certificate)?),
+        Some(certificate) => Some(read_certificate(authority, certificate)?),
         None => None,
     };
     Ok((stream, Peer { address, certificate }))
 }
 
-fn read_certificate(certificate: &CertificateDer<'_>) -> Result<HostCertificate, String> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| format!("certificate: {error}"))?;
-    let names = parsed.subject_alternative_name().map_err(|error| format!("certificate: {error}"))?;
-    let host = names
-        .iter()
-        .flat_map(|names| names.value.general_names.iter())
-        .find_map(|name| match name {
-            GeneralName::URI(uri) => host_of_uri(uri),
-            _ => None,
-        })
-        .ok_or("certificate: it names no host")?;
-    Ok(HostCertificate { host, serial: hex::encode(parsed.raw_serial()) })
+fn read_certificate(authority: &Authority, certificate: &CertificateDer<'_>) -> Result<HostCertificate, String> {
+    let read = hostler_daemon::pki::HostCertificate::read(certificate, authority.uri_prefix())?;
+    let issuer = match authority {
+        Authority::BuiltIn(_) => Issuer::BuiltIn,
+        Authority::Operator(_) => Issuer::Operator { name: read.name, expires_at: read.expires_at },
+    };
+    Ok(HostCertificate { host: read.host, serial: read.serial, issuer })
 }

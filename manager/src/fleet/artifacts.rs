@@ -63,7 +63,7 @@ impl super::Fleet {
         digest: Digest,
     ) -> crate::store::Result<Option<String>> {
         let mut connection = self.engine.store.read().await?;
-        super::enrol::check_certificate(&mut connection, who.host, &who.serial).await?;
+        super::enrol::check_known(&mut connection, who).await?;
         contents_find(&mut connection, &digest).await
     }
 }

@@ -4,14 +4,13 @@
 //! short-lived and carry the host's identity as a URI; from a certificate request only the public key is taken, never a
 //! name. Only managers get certificates for servers, so that no host can pose as a manager.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use hostler_common::id::HostId;
 use hostler_common::link::{MANAGER_NAME, host_of_uri, host_uri};
 use hostler_common::time::Timestamp;
+use hostler_daemon::files;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
@@ -197,14 +196,6 @@ fn read_file(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| Error::File { path: path.display().to_string(), source })
 }
 
-/// Writes a file whole or not at all.
 fn write_file(path: &Path, mode: u32, content: &[u8]) -> Result<(), Error> {
-    let partial = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&partial)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
-    };
-    write().map_err(|source| Error::File { path: path.display().to_string(), source })
+    files::write_with(path, mode, content).map_err(|source| Error::File { path: path.display().to_string(), source })
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Fleet;
 use super::accept::HostCertificate;
-use super::enrol::check_certificate;
+use super::enrol::admit;
 use crate::store::host::{Greeting, host_offline, host_online};
 use crate::store::job::{self, job_open};
 use crate::store::{self, event};
@@ -58,13 +58,14 @@ impl Fleet {
     /// [`store::Error::Refused`] with the reason; see [`store::Error`].
     pub async fn hello(&self, who: &HostCertificate, hello: Hello) -> store::Result<Session> {
         self.check_clock(hello.clock)?;
-        let (host, serial, now) = (who.host, who.serial.clone(), self.engine.clock.now());
+        let (host, who, now) = (who.host, who.clone(), self.engine.clock.now());
         let greeting = hello.greeting;
-        self.engine
+        let is_new = self
+            .engine
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    check_certificate(tx, host, &serial).await?;
+                    let is_new = admit(tx, &who, &greeting.address, now).await?;
                     host_online(tx, host, &greeting, now).await?;
                     let event = Event {
                         kind: "agent.connected",
@@ -72,10 +73,13 @@ impl Fleet {
                         data: json!({ "version": greeting.version, "address": greeting.address }),
                     };
                     event::event_insert(tx, now, None, &event).await?;
-                    Ok(())
+                    Ok(is_new)
                 })
             })
             .await?;
+        if is_new {
+            self.look_into(host).await?;
+        }
         self.settle(host, &hello.journal).await?;
         self.engine.wake.changed();
         Ok(Session { host, since: now, sent: HashSet::new(), cancelled: HashSet::new() })

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Fleet;
-use super::accept::{HostCertificate, Peer, Tls, accept};
+use super::accept::{HostCertificate, Issuer, Peer, Tls, accept};
 use super::admit::Refusals;
 use super::attach::Links;
 use super::desk::{Hello, Order, Session};
@@ -129,12 +129,12 @@ pub(super) fn status_of(error: &Error) -> Status {
     }
 }
 
-fn identity_of(fleet: &Fleet, enrolled: Enrolled) -> v1::Identity {
+fn identity_of(enrolled: Enrolled) -> v1::Identity {
     v1::Identity {
         host_id: enrolled.host.to_string(),
         name: enrolled.name,
         certificate: enrolled.issued.certificate,
-        ca: fleet.ca.certificate().to_vec(),
+        ca: enrolled.ca,
         expires_us: enrolled.issued.expires_at.as_micros(),
     }
 }
@@ -153,7 +153,7 @@ impl Enrollment for Service {
         match self.fleet.enrol(&asked.token, wanted, peer.address).await {
             Ok(enrolled) => {
                 tracing::info!(host = %enrolled.host, name, address = %peer.address, "host enrolled");
-                Ok(Response::new(identity_of(&self.fleet, enrolled)))
+                Ok(Response::new(identity_of(enrolled)))
             }
             Err(error) => Err(self.refuse(&peer, &name, error).await),
         }
@@ -170,7 +170,7 @@ impl AgentLink for Service {
         let asked = request.into_inner();
         let clock = Timestamp::from_micros(asked.clock_us);
         match self.fleet.renew(who.host, who.serial, asked.csr, clock).await {
-            Ok(enrolled) => Ok(Response::new(identity_of(&self.fleet, enrolled))),
+            Ok(enrolled) => Ok(Response::new(identity_of(enrolled))),
             Err(error) => Err(self.refuse(&peer, &who.host.to_string(), error).await),
         }
     }
@@ -195,9 +195,21 @@ impl Service {
         let (down, outgoing) = mpsc::channel(DOWN_QUEUE);
         let stop = self.stop.child_token();
         self.fleet.link_begins(who.host, &stop);
-        let link = Link { fleet: self.fleet.clone(), session, frames, down, stop };
+        let expires_at = match who.issuer {
+            Issuer::Operator { expires_at, .. } => Some(expires_at),
+            Issuer::BuiltIn => None,
+        };
+        let link = Link { fleet: self.fleet.clone(), session, frames, down, stop, expires_at };
         tokio::spawn(link.run());
         Ok(outgoing)
+    }
+}
+
+/// Waits for as long as a certificate counts; a link that lasts for a year may prove itself anew, too.
+async fn ends(life: Option<Duration>) {
+    match life {
+        Some(life) => tokio::time::sleep(life.min(Duration::from_secs(366 * 86_400))).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -233,6 +245,8 @@ struct Link {
     frames: Frames,
     down: mpsc::Sender<Outgoing>,
     stop: CancellationToken,
+    /// When the link ends with its certificate, which only whoever made it can follow by another.
+    expires_at: Option<Timestamp>,
 }
 
 /// Why a link ended.
@@ -243,6 +257,8 @@ enum End {
     Cut,
     /// The agent said nothing for too long.
     Silent,
+    /// The certificate ended.
+    Expired,
     /// The store does not answer: the agent keeps what it has and comes again.
     Failed(Error),
 }
@@ -258,11 +274,13 @@ impl Link {
         match &end {
             End::Gone => tracing::info!(%host, "agent disconnected"),
             End::Cut => tracing::info!(%host, "link closed"),
+            End::Expired => tracing::info!(%host, "the certificate of the host ended; link closed"),
             End::Silent => tracing::warn!(%host, "agent says nothing; link closed"),
             End::Failed(error) => tracing::warn!(%host, %error, "link closed"),
         }
         let status = match end {
             End::Failed(error) => status_of(&error),
+            End::Expired => Status::unavailable("the link ended with its proof of identity; connect with the next one"),
             End::Cut => Status::unavailable("the link was closed by the manager"),
             End::Gone | End::Silent => Status::deadline_exceeded("no heartbeat"),
         };
@@ -287,11 +305,13 @@ impl Link {
         if let Err(end) = self.send_outbox().await {
             return end;
         }
+        let mut expiry = Box::pin(ends(self.expires_at.map(|end| end.since(*seen_at))));
         let mut silence = Box::pin(tokio::time::sleep(heartbeat * MISSED));
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return End::Cut,
                 () = &mut silence => return End::Silent,
+                () = &mut expiry => return End::Expired,
                 () = wake.notified() => {
                     if let Err(end) = self.send_outbox().await {
                         return end;

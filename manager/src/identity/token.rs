@@ -14,6 +14,9 @@ const PREFIX: &str = "gst_";
 /// What every secret of an application credential begins with.
 const SECRET_PREFIX: &str = "gsc_";
 
+/// What every token of a callback begins with.
+const CALLBACK_PREFIX: &str = "hct_";
+
 /// SHA-256 of a token: what is stored and compared.
 pub(super) type Hash = [u8; 32];
 
@@ -31,6 +34,16 @@ pub(super) fn fresh() -> Result<SecretString> {
 /// begins with a hyphen for an option.
 pub(super) fn fresh_secret() -> Result<SecretString> {
     Ok(format!("{SECRET_PREFIX}{}", random::<32>()?).into())
+}
+
+/// A fresh token of a callback.
+pub(super) fn fresh_callback() -> Result<SecretString> {
+    Ok(format!("{CALLBACK_PREFIX}{}", random::<32>()?).into())
+}
+
+/// Whether it could be a token of a callback.
+pub(super) fn is_callback(token: &str) -> bool {
+    token.starts_with(CALLBACK_PREFIX)
 }
 
 /// What every API token of the croit dialect begins with.

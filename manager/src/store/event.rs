@@ -5,9 +5,10 @@ use hostler_common::time::Timestamp;
 pub use hostler_core::event::Recorded as Record;
 use hostler_core::machine::Event;
 
+use super::cause;
 use super::tx::{Connection, Result, next_number};
 
-/// Appends an event.
+/// Appends an event, with what it was caused by.
 ///
 /// # Errors
 /// See [`super::Error`].
@@ -18,13 +19,17 @@ pub async fn event_insert(
     event: &Event,
 ) -> Result<EventNumber> {
     let number = next_number(connection, "event").await?;
+    let mut data = event.data.clone();
+    if let Some(cause) = cause::current() {
+        cause.note(&mut data);
+    }
     sqlx::query("insert into event (number, at, kind, subject, actor, data) values ($1, $2, $3, $4, $5, $6)")
         .bind(number)
         .bind(at.as_micros())
         .bind(event.kind)
         .bind(&event.subject)
         .bind(actor)
-        .bind(event.data.to_string())
+        .bind(data.to_string())
         .execute(connection)
         .await?;
     Ok(EventNumber(number))

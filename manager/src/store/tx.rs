@@ -12,6 +12,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyPool, Connection as _, Executor as _};
 
+use super::cause::{self, Cause};
 use super::dialect;
 use super::writer::Writer;
 use crate::metrics::hot::COUNTERS;
@@ -209,6 +210,7 @@ impl Store {
             gate.pass()?;
         }
         let begun = std::time::Instant::now();
+        let work = caused(cause::current(), work);
         let done = match &self.writes {
             Writes::Grouped(writer) => writer.run(work).await,
             Writes::Pooled => self.write_pooled(work).await,
@@ -258,6 +260,21 @@ impl Store {
         }
         copy?;
         Ok(connection.close().await?)
+    }
+}
+
+/// The same work, done for that cause also on another task.
+fn caused<T, F>(
+    cause: Option<Cause>,
+    work: F,
+) -> impl for<'t> FnOnce(&'t mut Connection) -> BoxFuture<'t, Result<T>> + Send + 'static
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Connection) -> BoxFuture<'t, Result<T>> + Send + 'static,
+{
+    move |connection: &mut Connection| match cause {
+        Some(cause) => Box::pin(cause::within(cause, work(connection))),
+        None => work(connection),
     }
 }
 

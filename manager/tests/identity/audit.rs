@@ -98,7 +98,7 @@ async fn no_secret_reaches_the_store_or_the_audit_trail() {
     let new = json!({"application_credential": {"name": "c", "secret": "hush-secret"}});
     lab.post(&ann, &format!("/v3/users/{user}/application_credentials"), new).await.is(201);
     lab.password("x", "hush-wrong", Value::Null).await.is(401);
-    let bytes: Vec<u8> = ["store.sqlite", "store.sqlite-wal"]
+    let bytes: Vec<u8> = ["manager.db", "manager.db-wal"]
         .iter()
         .flat_map(|file| std::fs::read(lab.api.config.state_dir.join(file)).unwrap())
         .collect();

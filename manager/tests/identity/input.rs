@@ -106,7 +106,7 @@ async fn links_follow_the_host_and_trusted_proxies() {
     assert_eq!(href(&answer), "http://fleet:8080/identity/v3/", "192.0.2.7 is no proxy");
     let mut request = Request::builder().uri("/identity/v3").body(Body::empty()).unwrap();
     let address = "10.9.9.9:1".parse().unwrap();
-    request.extensions_mut().insert(hostler_manager::api::peer::Peer { address: Some(address) });
+    request.extensions_mut().insert(hostler_manager::api::peer::Peer::plain(address));
     for (name, value) in forwarded {
         request.headers_mut().insert(name, value.parse().unwrap());
     }

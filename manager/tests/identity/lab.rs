@@ -1,41 +1,21 @@
-//! A manager's identity with a clock that tests own.
+//! The manager of the tests behind the identity dialect.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hostler_common::time::{Clock, Timestamp};
+use hostler_manager::api::identity;
 use hostler_manager::api::peer::Peer;
-use hostler_manager::api::{Api, identity};
-use hostler_manager::assemble::fleet_settings;
-use hostler_manager::config::Config;
-use hostler_manager::engine::{Engine, EngineSettings, OsSeeds};
-use hostler_manager::fleet::Fleet;
-use hostler_manager::fleet::ca::Ca;
-use hostler_manager::hooks::Hooks;
-use hostler_manager::identity::Identity;
-use hostler_manager::store::{Options, Store};
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// 2026-01-02T03:04:05Z.
-const START: i64 = 1_767_323_045_000_000;
+use super::support::{Manager, whole};
 
 /// SHA-256 of `statictoken`.
 pub const STATIC_SHA256: &str = "8af25b76d8e94843513a17b9111eacad3c5b56ae7ceeb4d0322d4ac57571f473";
-
-pub struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
-    }
-}
 
 pub struct Answer {
     pub status: StatusCode,
@@ -73,10 +53,16 @@ impl Answer {
 }
 
 pub struct Lab {
-    pub api: Api,
-    clock: Arc<TestClock>,
+    manager: Manager,
     router: Router,
-    _dir: tempfile::TempDir,
+}
+
+impl Deref for Lab {
+    type Target = Manager;
+
+    fn deref(&self) -> &Manager {
+        &self.manager
+    }
 }
 
 impl Lab {
@@ -91,33 +77,17 @@ impl Lab {
 
     /// As [`Self::with`], after `prepare` had a look at the directory.
     pub async fn prepared(auth: &str, prepare: impl FnOnce(&std::path::Path)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        prepare(dir.path());
-        let path = dir.path().display().to_string();
-        let text = format!(
-            "state_dir = '{path}'\n[listen]\ntrusted_proxies = ['10.9.9.9']\n\
-             [bootstrap]\nusername = 'admin'\npassword = 'secret'\n[auth]\n{}\n\
-             [[auth.static_tokens]]\nname = 'up'\ntoken_sha256 = '{STATIC_SHA256}'\nroles = ['admin']\n",
-            auth.replace("DIR", &path)
+        let settings = format!(
+            "[listen]\ntrusted_proxies = ['10.9.9.9']\n[bootstrap]\nusername = 'admin'\npassword = 'secret'\n[auth]\n{auth}\n\
+             [[auth.static_tokens]]\nname = 'up'\ntoken_sha256 = '{STATIC_SHA256}'\nroles = ['admin']\n"
         );
-        let file = dir.path().join("manager.toml");
-        std::fs::write(&file, text).unwrap();
-        let config = Config::load(&file).unwrap();
-        let store = Store::open(&Options::Sqlite(dir.path().join("store.sqlite"))).await.unwrap();
-        let clock = Arc::new(TestClock(AtomicI64::new(START)));
-        let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), EngineSettings::default());
-        let identity = Identity::new(engine.clone(), &config.auth);
-        identity.bootstrap(config.bootstrap.as_ref().unwrap()).await.unwrap();
-        let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
-        let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-        let hooks = Hooks::open(engine.clone(), &config.state_dir, 256 << 10).unwrap();
-        let api = Api { engine, identity, fleet, hooks, config: Arc::new(config) };
-        let router = Router::new().nest_service("/identity", identity::routes(api.clone()));
-        Self { api, clock, router, _dir: dir }
+        let manager = Manager::prepared(&settings, prepare).await;
+        let router = Router::new().nest_service("/identity", identity::routes(manager.api.clone()));
+        Self { manager, router }
     }
 
     pub fn pass(&self, by: Duration) {
-        self.clock.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+        self.clock.advance(by);
     }
 
     /// Changes the store as another manager on it would: without the knowledge of this one.
@@ -132,9 +102,7 @@ impl Lab {
     }
 
     pub async fn raw(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
+        let (parts, bytes) = whole(self.router.clone().oneshot(request).await.unwrap()).await;
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
         Answer { status: parts.status, headers: parts.headers, body }
     }
@@ -149,7 +117,7 @@ impl Lab {
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let mut request = request.body(body).unwrap();
         let address: SocketAddr = "192.0.2.7:4321".parse().unwrap();
-        request.extensions_mut().insert(Peer { address: Some(address) });
+        request.extensions_mut().insert(Peer::plain(address));
         self.raw(request).await
     }
 

@@ -162,3 +162,89 @@ async fn active_hosts_may_send_where_that_is_permitted() {
     let answer = post(&world, "192.0.2.7", &document(MAC)).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "uuid": host.to_string() })));
 }
+
+/// The token of a host for so many seconds.
+async fn token(world: &World, host: hostler_common::id::HostId, seconds: u64) -> String {
+    use secrecy::ExposeSecret as _;
+    let by = hostler_manager::identity::By { name: "user:x".into(), from: None };
+    let life = Duration::from_secs(seconds);
+    let made = world.api.identity.callback_token_make(&by, host, life).await.unwrap();
+    made.0.expose_secret().to_owned()
+}
+
+/// Posts from a network that is not listed, with a header or a query.
+async fn post_as(world: &World, header: Option<(&str, &str)>, query: &str, body: &Value) -> Answer {
+    let headers: Vec<_> = [("x-test-peer", "198.51.100.1")].into_iter().chain(header).collect();
+    world.call("POST", &format!("/v1/continue{query}"), &headers, &body.to_string()).await
+}
+
+#[tokio::test]
+async fn a_token_admits_data_of_its_own_host_only() {
+    let (world, _stop) = world("").await;
+    let host = known(&world, "a", MAC).await;
+    let other = known(&world, "b", "52:54:00:aa:00:02").await;
+    start(&world, host).await;
+    start(&world, other).await;
+    let token = token(&world, host, 600).await;
+    let mut data = document(MAC);
+    data["inventory"]["bmc_address"] = json!("0.0.0.0");
+    let mut theirs = document("52:54:00:aa:00:02");
+    theirs["inventory"]["bmc_address"] = json!("0.0.0.0");
+
+    let denied = (403, "Access denied by policy".to_owned());
+    let (wrong, bearer, query) = (format!("{token}x"), format!("Bearer {token}"), format!("?callback_token={token}"));
+    for header in [None, Some(("x-auth-token", "notused")), Some(("x-auth-token", wrong.as_str()))] {
+        assert_eq!(post_as(&world, header, "", &data).await.refusal(), denied, "{header:?}");
+    }
+    let own = Some(("x-auth-token", token.as_str()));
+    assert_eq!(post_as(&world, own, "", &theirs).await.refusal(), denied);
+    // A listed network does not widen what a token says.
+    let headers = [("x-test-peer", "192.0.2.7"), ("x-auth-token", token.as_str())];
+    assert_eq!(world.call("POST", "/v1/continue", &headers, &theirs.to_string()).await.refusal(), denied);
+    until(&world, other, "waiting").await;
+    for (header, query) in [(Some(("authorization", bearer.as_str())), ""), (None, query.as_str())] {
+        // 400: admitted, and without data that could be used.
+        assert_eq!(post_as(&world, header, query, &json!({})).await.refusal().0, 400);
+    }
+    let answer = post_as(&world, None, &query, &data).await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "uuid": host.to_string() })));
+    until(&world, host, "finished").await;
+    // It is no proof anywhere else.
+    assert_eq!(world.call("GET", "/v1/rules", &[("x-auth-token", token.as_str())], "").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_time_and_with_the_next_one() {
+    let (world, _stop) = world("").await;
+    let host = known(&world, "a", MAC).await;
+    let first = token(&world, host, 600).await;
+    let status =
+        async |token: &str| post_as(&world, Some(("x-auth-token", token)), "", &json!({})).await.status.as_u16();
+    assert_eq!(status(&first).await, 400);
+    let second = token(&world, host, 600).await;
+    assert_eq!((status(&first).await, status(&second).await), (403, 400));
+    world.clock.advance(Duration::from_secs(600));
+    assert_eq!(status(&second).await, 403);
+    // What is kept of a token is its hash.
+    let dir = &world.api.config.state_dir;
+    for file in ["hostler.db", "hostler.db-wal"] {
+        let bytes = std::fs::read(dir.join(file)).unwrap_or_default();
+        assert!(!bytes.windows(4).any(|window| window == b"hct_"), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_delivery_is_answered_to_its_own_token_only() {
+    let (world, _stop) = world("").await;
+    let host = known(&world, "a", MAC).await;
+    let other = known(&world, "b", "52:54:00:aa:00:02").await;
+    start(&world, host).await;
+    let (own, foreign) = (token(&world, host, 600).await, token(&world, other, 600).await);
+    let mut data = document(MAC);
+    data["inventory"]["bmc_address"] = json!("0.0.0.0");
+    let send = async |token: &str| {
+        let headers = [("x-test-peer", "198.51.100.1"), ("x-auth-token", token), ("idempotency-key", "k")];
+        world.call("POST", "/v1/continue", &headers, &data.to_string()).await.status.as_u16()
+    };
+    assert_eq!((send(&own).await, send(&own).await, send(&foreign).await), (200, 200, 403));
+}

@@ -1,59 +1,35 @@
-//! A manager without its listeners, hosts without agents, and a clock that stands still until it is moved.
+//! The manager of the tests behind the introspection dialect.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use hostler_common::id::HostId;
-use hostler_common::job::{Captured, JobSpec, JobState, JobUpdate, Outcome};
-use hostler_common::time::{Clock, Timestamp};
-use hostler_core::introspection::command::Settings;
+use hostler_common::job::JobSpec;
+use hostler_manager::api::introspection;
 use hostler_manager::api::peer::Peer;
-use hostler_manager::api::{Api, introspection};
-use hostler_manager::assemble::fleet_settings;
-use hostler_manager::config::Config;
-use hostler_manager::engine::{Engine, EngineSettings, OsSeeds, Retention};
-use hostler_manager::fleet::Fleet;
-use hostler_manager::fleet::ca::Ca;
-use hostler_manager::hooks::Hooks;
-use hostler_manager::identity::Identity;
-use hostler_manager::store::{Options, Store, host, job};
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
-/// When tests begin: 2026-01-02T03:04:05.678901.
-pub const START: i64 = 1_767_323_045_678_901;
+pub use super::support::START;
+use super::support::{Manager, tokens, whole};
 
-/// A clock that is moved by hand.
-#[derive(Debug)]
-pub struct HandClock(AtomicI64);
-
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
-    }
-}
-
-impl HandClock {
-    /// Moves on.
-    pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
-    }
-}
-
-/// The manager and its surroundings.
+/// The manager and its routes.
 pub struct World {
-    pub api: Api,
-    pub clock: Arc<HandClock>,
+    manager: Manager,
     pub router: Router,
-    _dir: tempfile::TempDir,
+}
+
+impl Deref for World {
+    type Target = Manager;
+
+    fn deref(&self) -> &Manager {
+        &self.manager
+    }
 }
 
 /// An answer.
@@ -98,53 +74,19 @@ impl World {
 
     /// A manager that knows the tokens `admin`, `service` and `reader`, each of a caller with the role of that name.
     pub async fn with_tokens() -> Self {
-        let tokens: String = ["admin", "service", "reader"]
-            .into_iter()
-            .map(|name| {
-                let hash = hex::encode(Sha256::digest(name));
-                format!("[[auth.static_tokens]]\nname = \"{name}\"\ntoken_sha256 = \"{hash}\"\nroles = [\"{name}\"]\n")
-            })
-            .collect();
-        Self::with(&format!("[auth]\nstrategy = \"token\"\n{tokens}")).await
+        Self::with(&format!("[auth]\nstrategy = \"token\"\n{}", tokens(&["admin", "service", "reader"]))).await
     }
 
     /// A manager with these settings.
     pub async fn with(settings: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("manager.toml");
-        std::fs::write(&file, format!("state_dir = {:?}\n{settings}", dir.path())).unwrap();
-        let config = Config::load(&file).unwrap();
-        let store = Store::open(&Options::Sqlite(dir.path().join("hostler.db"))).await.unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(START)));
-        let machine = Settings {
-            permit_active: config.introspection.permit_active_introspection,
-            processing: config.introspection.processing.clone(),
-            ..Settings::default()
-        };
-        let settings = EngineSettings {
-            introspection: Arc::new(machine),
-            inventories_kept: config.introspection.inventories_kept,
-            retention: Retention::default(),
-            ..EngineSettings::default()
-        };
-        let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), settings);
-        let identity = Identity::new(engine.clone(), &config.auth);
-        let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
-        let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-        let hooks = Hooks::open(engine.clone(), &config.state_dir, 256 << 10).unwrap();
-        let api = Api { engine, identity, fleet, hooks, config: Arc::new(config) };
-        let router = introspection::routes(api.clone());
-        Self { api, clock, router, _dir: dir }
+        let manager = Manager::new(settings).await;
+        let router = introspection::routes(manager.api.clone());
+        Self { manager, router }
     }
 
     /// A new host.
     pub async fn host(&self, name: &str) -> HostId {
-        let (id, name, now) = (HostId(uuid::Uuid::new_v4()), name.to_owned(), self.clock.now());
-        let write = self.api.engine.store.write(move |tx| {
-            Box::pin(async move { host::host_insert(tx, id, &name, &["storage".to_owned()], now).await })
-        });
-        write.await.unwrap();
-        id
+        self.host_with(name, &["storage"]).await
     }
 
     /// Sends a request.
@@ -170,18 +112,6 @@ impl World {
         self.call("POST", path, &[], body).await
     }
 
-    /// Runs the timers that are due.
-    pub async fn run_due(&self) {
-        self.api.engine.run_due().await.unwrap();
-    }
-
-    /// The jobs that an agent of the host would have to do.
-    pub async fn jobs(&self, host: HostId) -> Vec<(JobSpec, bool)> {
-        let mut connection = self.api.engine.store.read().await.unwrap();
-        let open = job::job_open(&mut connection, host).await.unwrap();
-        open.into_iter().map(|record| (record.spec, record.cancel)).collect()
-    }
-
     /// Starts a run and lets it come to the point where the probe is ordered.
     pub async fn wait_for_probe(&self, host: HostId) -> JobSpec {
         let answer = self.post(&format!("/v1/introspection/{host}"), "").await;
@@ -189,15 +119,6 @@ impl World {
         self.run_due().await;
         assert_eq!(self.state(host).await, "waiting");
         self.jobs(host).await.into_iter().find(|(_, cancelled)| !cancelled).unwrap().0
-    }
-
-    /// What the host's agent answers; hooks and rules do not run yet.
-    pub async fn report(&self, spec: &JobSpec, document: &Value) {
-        let head = document.to_string().into_bytes();
-        let stdout = Captured { total: head.len() as u64, head, tail: Vec::new() };
-        let outcome = Outcome { exit_code: Some(0), stdout, ..Outcome::default() };
-        let update = JobUpdate { job: spec.id, state: JobState::Succeeded, outcome: Some(outcome) };
-        self.api.engine.job_update(spec.host, update).await.unwrap();
     }
 
     /// A whole run that ends as it should.
@@ -255,10 +176,9 @@ pub async fn send(router: &Router, mut request: Request<Body>) -> Answer {
     let peer = request.headers_mut().remove("x-test-peer");
     let peer = peer.map_or_else(|| "127.0.0.1".to_owned(), |peer| peer.to_str().unwrap().to_owned());
     let peer = SocketAddr::new(peer.parse().unwrap(), 40_000);
-    request.extensions_mut().insert(Peer { address: Some(peer) });
-    let response = router.clone().oneshot(request).await.unwrap();
-    let (parts, body) = response.into_parts();
-    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    request.extensions_mut().insert(Peer::plain(peer));
+    let (parts, body) = whole(router.clone().oneshot(request).await.unwrap()).await;
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 /// What a small host reports.

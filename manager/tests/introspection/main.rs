@@ -11,5 +11,7 @@ mod fixture;
 mod list;
 mod load;
 mod rules;
+#[path = "../support/manager.rs"]
+mod support;
 mod transport;
 mod versions;

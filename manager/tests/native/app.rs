@@ -1,54 +1,33 @@
-//! A whole manager without sockets: SQLite in a temporary directory, a clock that stands still, requests by function call.
+//! The manager of the tests behind its whole server, without sockets: requests by function call.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::body::Body;
 use hostler_common::id::HostId;
-use hostler_common::job::{Captured, JobState, JobUpdate, Outcome};
-use hostler_common::time::{Clock, Timestamp};
-use hostler_manager::api::Api;
+use hostler_common::time::{Clock as _, Timestamp};
 use hostler_manager::api::server::{Limits, Service, router};
-use hostler_manager::assemble::{engine_settings, fleet_settings, store_options};
-use hostler_manager::config::Config;
-use hostler_manager::engine::{Engine, OsSeeds};
-use hostler_manager::fleet::Fleet;
-use hostler_manager::fleet::ca::Ca;
-use hostler_manager::hooks::Hooks;
-use hostler_manager::identity::Identity;
-use hostler_manager::store::host::{Greeting, host_insert, host_online};
-use hostler_manager::store::{Store, job};
+use hostler_manager::store::host::{Greeting, host_offline, host_online};
 use http::{HeaderMap, Request};
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-/// A clock that stands still unless a test moves it.
-pub struct FakeClock(Mutex<Timestamp>);
-
-impl FakeClock {
-    pub fn advance(&self, by: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = now.after(by);
-    }
-}
-
-impl Clock for FakeClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-}
+use crate::support::{Manager, tokens, whole};
 
 /// The manager under test.
 pub struct App {
-    pub api: Api,
+    manager: Manager,
     pub service: Service,
-    pub clock: Arc<FakeClock>,
     pub stop: CancellationToken,
-    _dir: tempfile::TempDir,
+}
+
+impl Deref for App {
+    type Target = Manager;
+
+    fn deref(&self) -> &Manager {
+        &self.manager
+    }
 }
 
 /// What a request was answered with.
@@ -86,33 +65,17 @@ impl App {
     }
 
     pub async fn with(limits: Limits) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let token = |name: &str| {
-            let hash = hex::encode(Sha256::digest(name.as_bytes()));
-            json!({ "name": name, "token_sha256": hash, "roles": [name] })
-        };
-        let tokens: Vec<_> = ["admin", "service", "member", "reader"].into_iter().map(token).collect();
-        let settings = json!({ "state_dir": dir.path(), "auth": { "static_tokens": tokens } });
-        let config: Config = serde_json::from_value(settings).unwrap();
-        let store = Store::open(&store_options(&config)).await.unwrap();
-        let clock = Arc::new(FakeClock(Mutex::new("2026-01-02T03:04:05.678901Z".parse().unwrap())));
-        let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), engine_settings(&config));
-        let ca = Arc::new(Ca::open(dir.path(), clock.now()).unwrap());
-        let fleet = Fleet::new(engine.clone(), ca, fleet_settings(&config));
-        let identity = Identity::new(engine.clone(), &config.auth);
-        let hooks = Hooks::open(engine.clone(), &config.state_dir, 256 << 10).unwrap();
-        let api = Api { engine, identity, fleet, hooks, config: Arc::new(config) };
+        let manager = Manager::new(&tokens(&["admin", "service", "member", "reader"])).await;
         let stop = CancellationToken::new();
-        let service = Service::new(router::router(api.clone(), stop.clone()), limits);
-        Self { api, service, clock, stop, _dir: dir }
+        let service = Service::new(router::router(manager.api.clone(), stop.clone()), limits);
+        Self { manager, service, stop }
     }
 
     /// Sends any request from that address.
     pub async fn send(&self, request: Request<Body>, from: &str) -> Answer {
         let peer = from.parse::<SocketAddr>().unwrap();
-        let (parts, body) = self.service.call(peer, request).await.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (parts, body) = whole(self.service.call(peer, request).await).await;
+        let text = String::from_utf8(body.to_vec()).unwrap();
         Answer { status: parts.status.as_u16(), headers: parts.headers, text }
     }
 
@@ -135,10 +98,7 @@ impl App {
 
     /// A host that never connected.
     pub async fn host(&self, name: &str) -> HostId {
-        let (id, name, now) = (HostId(Uuid::now_v7()), name.to_owned(), self.clock.now());
-        let store = &self.api.engine.store;
-        store.write(move |tx| Box::pin(async move { host_insert(tx, id, &name, &[], now).await })).await.unwrap();
-        id
+        self.host_with(name, &[]).await
     }
 
     /// Makes a host's agent connected.
@@ -149,20 +109,20 @@ impl App {
         store.write(move |tx| Box::pin(async move { host_online(tx, id, &hello, now).await })).await.unwrap();
     }
 
+    /// Makes a host's agent go away that connected at that time.
+    pub async fn disconnect(&self, id: HostId, since: Timestamp) {
+        let now = self.clock.now();
+        let store = &self.api.engine.store;
+        assert!(store.write(move |tx| Box::pin(async move { host_offline(tx, id, since, now).await })).await.unwrap());
+    }
+
     /// Runs what is due, and answers the open job of a host with that document.
     pub async fn deliver(&self, host: HostId, document: &Value) {
-        self.api.engine.run_due().await.unwrap();
-        let open = {
-            let mut connection = self.api.engine.store.read().await.unwrap();
-            job::job_open(&mut connection, host).await.unwrap()
-        };
+        self.run_due().await;
+        let open = self.jobs(host).await;
         assert_eq!(open.len(), 1, "one job is expected: {open:?}");
-        let head = document.to_string().into_bytes();
-        let stdout = Captured { total: head.len() as u64, head, tail: Vec::new() };
-        let outcome = Outcome { exit_code: Some(0), stdout, ..Outcome::default() };
-        let update = JobUpdate { job: open[0].spec.id, state: JobState::Succeeded, outcome: Some(outcome) };
-        self.api.engine.job_update(host, update).await.unwrap();
-        self.api.engine.run_due().await.unwrap();
+        self.report(&open[0].0, document).await;
+        self.run_due().await;
     }
 
     /// A whole introspection of a host with that document, through the API; returns the task.

@@ -27,14 +27,14 @@ async fn every_answer_has_a_request_id_and_says_how_to_treat_it() {
     let app = App::start().await;
     for path in ["/api/version", "/api/hosts", "/nothing", "/healthz"] {
         let answer = app.call("", "GET", path, Body::empty()).await;
-        assert_eq!(id(&answer).len(), 36, "{path}");
+        assert_eq!(id(&answer).len(), 40, "{path}");
         assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(answer.headers.get("cache-control").is_some(), path.starts_with("/api"), "{path}");
         let request = Request::get(path).header("X-Request-Id", "mine-7").body(Body::empty()).unwrap();
         assert_eq!(id(&app.send(request, "192.0.2.7:1").await), "mine-7", "{path}");
     }
     let request = Request::get("/api/version").header("X-Request-Id", "a\tb").body(Body::empty()).unwrap();
-    assert_eq!(id(&app.send(request, "192.0.2.7:1").await).len(), 36);
+    assert_eq!(id(&app.send(request, "192.0.2.7:1").await).len(), 40);
 }
 
 #[tokio::test]

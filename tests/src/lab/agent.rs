@@ -6,14 +6,19 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 
-use super::{Daemon, Manager, binary};
+use super::{Daemon, Manager, Place, binary};
 
 /// A host of the lab: an agent in a folder of its own.
 #[derive(Debug)]
 pub struct Agent {
     dir: tempfile::TempDir,
+    place: Option<Place>,
     /// The host's name.
     pub name: String,
+    /// Its settings, if it has some of its own.
+    settings: Option<PathBuf>,
+    /// What it finds in its environment when it is started, besides ours: its settings, or where a Ceph cluster is.
+    pub environment: Vec<(String, String)>,
     /// Its process, while it runs.
     pub daemon: Option<Daemon>,
 }
@@ -36,10 +41,30 @@ impl Agent {
     /// It is refused.
     pub async fn joined(manager: &Manager, name: &str) -> anyhow::Result<Self> {
         let token = manager.join_token(json!({})).await?;
-        let agent = Self { dir: tempfile::tempdir()?, name: name.to_owned(), daemon: None };
-        let output = join(&agent.state_dir(), &manager.agents, &token, name)?;
+        let place = manager.place().cloned();
+        let dir = tempfile::tempdir()?;
+        let agent = Self { dir, place, name: name.to_owned(), settings: None, environment: Vec::new(), daemon: None };
+        let output = join_at(agent.place.as_ref(), &agent.state_dir(), &manager.agents, &token, name)?;
         ensure!(output.status.success(), "{output:?}");
         Ok(agent)
+    }
+
+    /// A host that never joined and has these settings; its agent does not run.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn configured(name: &str, settings: &str) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, settings)?;
+        Ok(Self {
+            dir,
+            place: None,
+            name: name.to_owned(),
+            settings: Some(file),
+            environment: Vec::new(),
+            daemon: None,
+        })
     }
 
     /// Starts the agent.
@@ -48,10 +73,16 @@ impl Agent {
     /// It cannot be started.
     pub fn run(&mut self) -> anyhow::Result<()> {
         let state_dir = self.state_dir();
-        let state_dir = state_dir.to_str().context("a path that is no text")?;
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
+        let mut arguments = vec!["run".to_owned(), "--state-dir".into(), text(&state_dir)?];
+        if let Some(settings) = &self.settings {
+            arguments.extend(["--config".into(), text(settings)?]);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let log = self.dir.path().join("agent.log");
-        let arguments = ["run", "--state-dir", state_dir];
-        self.daemon = Some(Daemon::start(&binary("hostler-agent"), &arguments, &[], log)?);
+        let environment: Vec<_> = self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let place = self.place.as_ref();
+        self.daemon = Some(Daemon::start_at(place, &binary("hostler-agent"), &arguments, &environment, log)?);
         Ok(())
     }
 
@@ -81,7 +112,15 @@ impl Agent {
 /// # Errors
 /// It cannot be started.
 pub fn join(state_dir: &Path, manager: &str, token: &str, name: &str) -> anyhow::Result<Output> {
-    let mut command = Command::new(binary("hostler-agent"));
+    join_at(None, state_dir, manager, token, name)
+}
+
+fn join_at(place: Option<&Place>, state_dir: &Path, manager: &str, token: &str, name: &str) -> anyhow::Result<Output> {
+    let program = binary("hostler-agent");
+    let mut command = match place {
+        Some(place) => place.namespace.command(program.to_str().context("a path that is no text")?),
+        None => Command::new(program),
+    };
     command.arg("join").args(["--manager", manager, "--name", name, "--state-dir"]).arg(state_dir);
     Ok(command.env("HOSTLER_JOIN_TOKEN", token).output()?)
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Daemon, binary, until};
+use crate::namespace::Namespace;
 
 /// The static administrator's token of every manager of the lab.
 const TOKEN: &str = "lab-admin-token";
@@ -22,6 +23,17 @@ pub struct Options {
     pub settings: String,
     /// Where its state is; a folder of its own if not given.
     pub state_dir: Option<std::path::PathBuf>,
+    /// Where it and its agents run: on this machine's loopback if not given.
+    pub place: Option<Place>,
+}
+
+/// A network namespace for a manager.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The address there on which agents are heard. REST is on the loopback there, and the tests reach it from here.
+    pub address: std::net::IpAddr,
 }
 
 /// A running manager.
@@ -29,9 +41,12 @@ pub struct Options {
 pub struct Manager {
     dir: tempfile::TempDir,
     state_dir: std::path::PathBuf,
+    place: Option<Place>,
     daemon: Daemon,
     http: reqwest::Client,
-    /// Root of its REST interface.
+    /// Where it listens for REST, as it knows it.
+    rest: String,
+    /// Root of its REST interface, as the tests reach it.
     pub url: String,
     /// Where its agents connect.
     pub agents: String,
@@ -65,16 +80,27 @@ impl Manager {
         let dir = tempfile::tempdir()?;
         let state_dir = options.state_dir.unwrap_or_else(|| dir.path().join("manager"));
         let hash = hex::encode(Sha256::digest(TOKEN));
+        let agents = options.place.as_ref().map_or_else(|| "127.0.0.1".to_owned(), |place| place.address.to_string());
         let settings = format!(
-            "state_dir = {state_dir:?}\n[listen]\nrest = \"127.0.0.1:0\"\nagents = \"127.0.0.1:0\"\n\
+            "state_dir = {state_dir:?}\n[listen]\nrest = \"127.0.0.1:0\"\nagents = \"{agents}:0\"\n\
              [bootstrap]\nusername = \"admin\"\npassword = \"lab-password\"\n\
              [[auth.static_tokens]]\nname = \"lab\"\ntoken_sha256 = \"{hash}\"\nroles = [\"admin\"]\n{}",
             options.settings
         );
         std::fs::write(dir.path().join("manager.toml"), settings)?;
-        let daemon = launch(dir.path())?;
+        let daemon = launch(dir.path(), options.place.as_ref())?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
-        let mut manager = Self { dir, state_dir, daemon, http, url: String::new(), agents: String::new() };
+        let place = options.place;
+        let mut manager = Self {
+            dir,
+            state_dir,
+            place,
+            daemon,
+            http,
+            rest: String::new(),
+            url: String::new(),
+            agents: String::new(),
+        };
         manager.find().await?;
         Ok(manager)
     }
@@ -85,7 +111,15 @@ impl Manager {
         until(SOON, "the manager listens", async || Ok(file.is_file())).await?;
         let listening: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
         let at = |key: &str| listening[key].as_str().map(str::to_owned).context("listening.json");
-        self.url = format!("http://{}", at("rest")?);
+        let rest = at("rest")?;
+        // Started again, it listens where it did.
+        if rest != self.rest {
+            self.url = match &self.place {
+                Some(place) => format!("http://{}", place.namespace.reach(rest.parse()?)?),
+                None => format!("http://{rest}"),
+            };
+            self.rest = rest;
+        }
         self.agents = at("agents")?;
         let ready = format!("{}/readyz", self.url);
         until(SOON, "the manager is ready", async || {
@@ -110,19 +144,31 @@ impl Manager {
         std::fs::remove_file(self.state_dir.join("listening.json"))?;
         let file = self.dir.path().join("manager.toml");
         let settings = std::fs::read_to_string(&file)?;
-        let rest = self.url.trim_start_matches("http://");
+        let heard = self.agents.rsplit_once(':').context("an address has a port")?.0;
         let settings = settings
-            .replace("rest = \"127.0.0.1:0\"", &format!("rest = \"{rest}\""))
-            .replace("agents = \"127.0.0.1:0\"", &format!("agents = \"{}\"", self.agents));
+            .replace("rest = \"127.0.0.1:0\"", &format!("rest = \"{}\"", self.rest))
+            .replace(&format!("agents = \"{heard}:0\""), &format!("agents = \"{}\"", self.agents));
         std::fs::write(&file, settings)?;
-        self.daemon = launch(self.dir.path())?;
+        self.daemon = launch(self.dir.path(), self.place.as_ref())?;
         self.find().await
+    }
+
+    /// Where it runs, if not on this machine's loopback: agents and other programs that call it run there too.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// Its process.
     #[must_use]
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
+    }
+
+    /// Where its state is.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     /// The token of the administrator.
@@ -216,8 +262,8 @@ impl Manager {
     }
 }
 
-fn launch(dir: &Path) -> anyhow::Result<Daemon> {
+fn launch(dir: &Path, place: Option<&Place>) -> anyhow::Result<Daemon> {
     let config = dir.join("manager.toml");
     let config = config.to_str().context("a path that is no text")?;
-    Daemon::start(&binary("hostler-manager"), &["run", "--config", config], &[], dir.join("manager.log"))
+    Daemon::start_at(place, &binary("hostler-manager"), &["run", "--config", config], &[], dir.join("manager.log"))
 }

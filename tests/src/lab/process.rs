@@ -9,6 +9,8 @@ use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::Place;
+
 /// A running process with its log.
 #[derive(Debug)]
 pub struct Daemon {
@@ -37,6 +39,25 @@ impl Daemon {
             .spawn()
             .with_context(|| program.display().to_string())?;
         Ok(Self { child, log })
+    }
+
+    /// Starts `program` in a namespace, if one is given.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_at(
+        place: Option<&Place>,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let Some(place) = place else { return Self::start(program, arguments, environment, log) };
+        let prefix = place.namespace.prefix();
+        let mut words: Vec<&str> = prefix.iter().map(String::as_str).collect();
+        words.push(program.to_str().context("a path that is no text")?);
+        words.extend(arguments);
+        Self::start(Path::new(words[0]), &words[1..], environment, log)
     }
 
     /// Its process number.

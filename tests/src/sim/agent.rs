@@ -21,6 +21,8 @@ pub struct Agent {
     pub host: HostId,
     /// How often each job was started: the first invariant is that this is never more than once.
     pub started: BTreeMap<JobId, u32>,
+    /// How many of them read some sections only, which is what refreshes do here.
+    pub refreshes: u32,
     journal: BTreeMap<JobId, Entry>,
     programs: BTreeMap<JobId, Program>,
     runner: Option<Runner>,
@@ -39,6 +41,7 @@ impl Agent {
         Self {
             host,
             started: BTreeMap::new(),
+            refreshes: 0,
             journal: BTreeMap::new(),
             programs: BTreeMap::new(),
             runner: None,
@@ -125,6 +128,8 @@ impl Agent {
             }
             Effect::Start(job) => {
                 *self.started.entry(job).or_default() += 1;
+                let in_part = |work: &Work| matches!(work, Work::Introspect { sections } if !sections.is_empty());
+                self.refreshes += u32::from(runner.entry(job).is_some_and(|entry| in_part(&entry.spec.work)));
                 self.programs.insert(job, Program::default());
             }
             Effect::Stop(job) => {

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, ensure};
 use hostler_common::id::HostId;
 use hostler_core::introspection::Introspection;
+use hostler_core::introspection::state::State;
 use hostler_core::machine::Machine as _;
-use hostler_manager::store::{Store, job, machine, task};
+use hostler_core::refresh::Refresh;
+use hostler_manager::store::machine::Timer;
+use hostler_manager::store::{Connection, Store, job, machine, task};
 
 use hostler_common::id::TaskId;
 use hostler_core::run::target::TargetState;
@@ -58,6 +61,7 @@ pub async fn always(store: &Store, agents: &[Agent], accepted: &BTreeMap<HostId,
         }
         ensure!(agent.journal_len() <= 1400, "invariant 10: a journal has {} entries", agent.journal_len());
         let subject = agent.host.to_string();
+        refreshes(&mut connection, &subject, agent).await?;
         let record = machine::machine_find::<Introspection>(&mut connection, Introspection::KIND, &subject).await?;
         let run = record.as_ref().map_or(0, |record| record.machine.run);
         let promised = accepted.get(&agent.host).copied().unwrap_or(0);
@@ -70,6 +74,52 @@ pub async fn always(store: &Store, agents: &[Agent], accepted: &BTreeMap<HostId,
         }
     }
     Ok(())
+}
+
+/// A refresh has a next moment, and none reads a host that is being introspected.
+async fn refreshes(connection: &mut Connection, subject: &str, agent: &Agent) -> anyhow::Result<()> {
+    let Some(found) = machine::machine_find::<Refresh>(connection, Refresh::KIND, subject).await? else {
+        return Ok(());
+    };
+    let timers = machine::timer_next(connection, 1000).await?;
+    let mut own = timers.iter().filter(|timer| timer.machine == found.id);
+    let guarded = match &found.machine.probe {
+        Some(_) => own.any(|timer| timer.name == "deadline"),
+        None => own.next().is_some(),
+    };
+    ensure!(guarded, "invariant 3: the refresh of {subject} waits until no time: {:?}", found.machine);
+    let record = machine::machine_find::<Introspection>(connection, Introspection::KIND, subject).await?;
+    let reads = record.is_some_and(|record| matches!(record.machine.state, State::Starting | State::Waiting));
+    let open = job::job_open(connection, agent.host).await?;
+    let beside = open.iter().any(|job| job.machine == found.id && !job.cancel);
+    ensure!(!(reads && beside), "a refresh reads {subject} beside its introspection");
+    Ok(())
+}
+
+/// Whether nobody but the refreshes waits for anything, and nothing is under way.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn is_quiet(store: &Store, agents: &[Agent]) -> anyhow::Result<bool> {
+    let mut connection = store.read().await?;
+    for agent in agents {
+        if !agent.settled() || !job::job_open(&mut connection, agent.host).await?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(other_timers(&mut connection).await?.is_empty())
+}
+
+/// The timers of machines that come to an end.
+async fn other_timers(connection: &mut Connection) -> anyhow::Result<Vec<Timer>> {
+    let mut others = Vec::new();
+    for timer in machine::timer_next(connection, 1000).await? {
+        let kind = machine::machine_subject(connection, timer.machine).await?.map(|(kind, _)| kind);
+        if kind.as_deref() != Some(Refresh::KIND) {
+            others.push(timer);
+        }
+    }
+    Ok(others)
 }
 
 /// What must hold when everything is healed and enough time has passed.
@@ -91,7 +141,7 @@ pub async fn settled(store: &Store, agents: &[Agent]) -> anyhow::Result<()> {
         let task = task::task_find(&mut connection, id).await?.context("a task that is lost")?;
         ensure!(task.state.is_final(), "invariant 4: task {id} of {subject} is still {:?}", task.state);
     }
-    let timers = machine::timer_next(&mut connection, 10).await?;
+    let timers = other_timers(&mut connection).await?;
     ensure!(timers.is_empty(), "invariant 4: timers are left: {timers:?}");
     let open = task::task_list(&mut connection, &task::TaskFilter::default(), 10_000).await?;
     for task in open {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use hostler_common::time::Clock as _;
+use hostler_core::refresh::command as refresh;
+use hostler_core::refresh::schedule::Intervals;
 use hostler_manager::engine::{Engine, EngineSettings};
 use hostler_manager::fleet::ca::Ca;
 use hostler_manager::fleet::{Fleet, Settings};
@@ -66,7 +68,10 @@ impl Manager {
         let gate = Arc::clone(&fuse);
         let store = Store::open(&Options::Sqlite(dir.join("manager.db"))).await?.gated(gate);
         store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
-        let settings = EngineSettings { inventories_kept: 5, ..EngineSettings::default() };
+        // A minute in place of ten, so that a schedule of some minutes has refreshes in it, and a place less than hosts.
+        let intervals = Intervals::new([300, 60, 90, 300, 60, 300].map(Duration::from_secs));
+        let refresh = Arc::new(refresh::Settings { intervals, at_once_min: 2, ..refresh::Settings::default() });
+        let settings = EngineSettings { inventories_kept: 5, refresh, ..EngineSettings::default() };
         let engine = Engine::new(store, Arc::clone(clock) as _, Arc::clone(seeds) as _, settings);
         let ca = Arc::new(Ca::open(dir, clock.now())?);
         let settings = Settings {

@@ -14,7 +14,7 @@ use hostler_core::introspection::command::Command;
 use hostler_core::machine::Input;
 use hostler_core::run::{Origin, Quota, Spec};
 use hostler_manager::engine::IntrospectionDomain;
-use hostler_manager::fleet::accept::HostCertificate;
+use hostler_manager::fleet::accept::{HostCertificate, Issuer};
 use hostler_manager::fleet::desk::{Hello, Order, Session};
 use hostler_manager::store::host::Greeting;
 use hostler_manager::store::{Error, host, job, join_token};
@@ -30,6 +30,9 @@ const HOSTS: usize = 3;
 
 /// How many random things happen.
 const STEPS: usize = 120;
+
+/// How long a healed fleet is watched: long enough for every host to be read again.
+const REFRESHES: Duration = Duration::from_secs(200);
 
 /// What happened in a schedule: a simulation in which nothing happens proves nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +55,8 @@ pub struct Summary {
     pub scripts: u32,
     /// Scripts that ended on all of their hosts as they should.
     pub scripts_finished: u32,
+    /// Probes that refreshes ordered and that ran.
+    pub refreshes: u32,
 }
 
 /// Both directions of a link.
@@ -88,6 +93,7 @@ pub async fn run_schedule(seed: u64) -> anyhow::Result<Summary> {
         world.act().await.with_context(|| format!("seed {seed}, step {step}"))?;
     }
     world.heal().await.with_context(|| format!("seed {seed}, healing"))?;
+    world.summary.refreshes = world.agents.iter().map(|agent| agent.refreshes).sum();
     Ok(world.summary)
 }
 
@@ -115,6 +121,7 @@ impl World {
                 .await?;
             agents.push(Agent::new(host));
         }
+        manager.engine.refreshes_begin().await?;
         let links = (0..HOSTS).map(|_| Link::default()).collect();
         Ok(Self {
             dir,
@@ -135,8 +142,9 @@ impl World {
     async fn act(&mut self) -> anyhow::Result<()> {
         let n = self.random.below(HOSTS);
         match self.random.below(100) {
-            0..8 => self.command(n).await?,
-            8..12 => self.script().await?,
+            0..6 => self.command(n).await?,
+            6..9 => self.script().await?,
+            9..12 => self.clock.advance(Duration::from_secs(self.random.below(60) as u64)),
             12..24 => self.start_or_connect(n).await?,
             24..40 => self.agent_step(n).await?,
             40..54 => self.carry_up(n).await?,
@@ -227,7 +235,7 @@ impl World {
     async fn connect(&mut self, n: usize) -> anyhow::Result<()> {
         let host = self.agents[n].host;
         let Some(journal) = self.agents[n].connect() else { return Ok(()) };
-        let who = HostCertificate { host, serial: host.to_string() };
+        let who = HostCertificate { host, serial: host.to_string(), issuer: Issuer::BuiltIn };
         let greeting = Greeting { version: "1".into(), boot_id: "b".into(), address: "192.0.2.1".into() };
         let hello = Hello { greeting, clock: self.clock.now(), journal };
         match self.manager.fleet.hello(&who, hello).await {
@@ -359,6 +367,7 @@ impl World {
     /// Everything works again and enough time passes: nothing may be left.
     async fn heal(&mut self) -> anyhow::Result<()> {
         self.crash_manager().await?;
+        let until = self.clock.now().after(REFRESHES);
         for _ in 0..400 {
             for n in 0..HOSTS {
                 self.start_or_connect(n).await?;
@@ -378,8 +387,10 @@ impl World {
             }
             let next = self.manager.engine.run_due().await?;
             let busy = self.agents.iter().any(|agent| !agent.settled());
+            if self.clock.now() > until && check::is_quiet(&self.manager.engine.store, &self.agents).await? {
+                break;
+            }
             match next {
-                None if !busy => break,
                 // Time passes only when nobody has anything to do: a deadline must not be what ends a healthy run.
                 Some(at) if !busy && !self.jobs_open().await? => self.clock.reach(at),
                 _ => {}

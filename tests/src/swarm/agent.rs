@@ -66,7 +66,7 @@ impl Agent {
     pub async fn run(mut self, identity: SharedIdentity, managers: Vec<String>, stop: CancellationToken) {
         let (events, mut happened) = mpsc::channel(8);
         let link = tokio::spawn(link::run(identity.clone(), managers, events, stop.clone()));
-        let host = identity.current().host;
+        let host = identity.host();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -61,7 +61,7 @@ impl Crew {
         let mut crew = Self { hosts: Vec::new(), enrolled: 0, stop, tasks: JoinSet::new() };
         while let Some(came) = coming.join_next().await {
             let (agent, identity, enrolled) = came??;
-            crew.hosts.push(identity.current().host);
+            crew.hosts.push(identity.host());
             crew.enrolled += u32::from(enrolled);
             crew.tasks.spawn(agent.run(identity, vec![muster.manager.clone()], crew.stop.child_token()));
         }

@@ -6,4 +6,5 @@ mod cli;
 mod clients;
 mod enrolment;
 mod faults;
+mod pki;
 mod up;

@@ -22,6 +22,7 @@ fn up_json(dir: &Path) -> Value {
 
 #[test]
 fn once_shows_this_machine_and_a_second_run_resumes() {
+    // What else a run writes, and with which rights, is shown by cli/tests/up.rs.
     let dir = tempfile::tempdir().unwrap();
     let first = up_once(dir.path());
     assert!(first.status.success(), "{first:?}");
@@ -30,21 +31,6 @@ fn once_shows_this_machine_and_a_second_run_resumes() {
         assert!(said.contains(word), "{said}");
     }
     let before = up_json(dir.path());
-    let keys = [
-        "url",
-        "agent_endpoint",
-        "username",
-        "password",
-        "project",
-        "domain",
-        "token",
-        "join_token",
-        "ca_file",
-        "clouds_yaml",
-    ];
-    for key in keys {
-        assert!(before[key].as_str().is_some_and(|value| !value.is_empty()), "{key}: {before}");
-    }
     let second = up_once(dir.path());
     assert!(second.status.success(), "{second:?}");
     let after = up_json(dir.path());

@@ -1,20 +1,33 @@
 //! What is old goes, what is not stays.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hostler_common::id::EventNumber;
+use hostler_common::id::{EventNumber, JoinTokenId};
 use hostler_common::job::JobState;
 use hostler_core::introspection::state::State;
-use hostler_manager::store::event::event_list;
+use hostler_core::machine::Event;
+use hostler_manager::store::event::{event_insert, event_list};
 use hostler_manager::store::job::job_counts;
+use hostler_manager::store::join_token::{
+    JoinToken, certificate_find, certificate_insert, join_token_insert, join_token_list, join_token_revoke,
+};
 use hostler_manager::store::task::{TaskFilter, task_list};
+use hostler_manager::store::{Error, Gate, Result};
 use hostler_tests::both::Bed;
 use hostler_tests::on_both;
 use tokio_util::sync::CancellationToken;
 
 use super::{Rig, report, start};
 
-on_both!(old_records_are_pruned, the_loop_prunes_at_once_and_stops, a_pruned_run_can_be_followed_by_another);
+on_both!(
+    old_records_are_pruned,
+    the_loop_prunes_at_once_and_stops,
+    a_pruned_run_can_be_followed_by_another,
+    much_is_removed_in_many_small_transactions,
+    ended_join_tokens_and_certificates_are_pruned,
+);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -85,4 +98,80 @@ async fn a_pruned_run_can_be_followed_by_another(bed: Bed) {
     let mut raw = rig.bed.raw().await.unwrap();
     let (steps,): (i64,) = sqlx::query_as("select count(*) from step").fetch_one(&mut raw).await.unwrap();
     assert_eq!(steps, 1);
+}
+
+/// Lets so many transactions pass.
+struct Few(AtomicI64);
+
+impl Gate for Few {
+    fn pass(&self) -> Result<()> {
+        if self.0.fetch_sub(1, Ordering::SeqCst) > 0 { Ok(()) } else { Err(Error::Unavailable("enough".into())) }
+    }
+}
+
+async fn much_is_removed_in_many_small_transactions(bed: Bed) {
+    let rig = Rig::new(bed).await;
+    let now = rig.one.clock.now();
+    let insert = rig.one.store.write(move |tx| {
+        Box::pin(async move {
+            for n in 0..1_200 {
+                let event = Event { kind: "test", subject: n.to_string(), data: serde_json::json!({}) };
+                event_insert(tx, now, None, &event).await?;
+            }
+            Ok(())
+        })
+    });
+    insert.await.unwrap();
+    rig.clock.advance(401 * DAY);
+    let mut killed = rig.one.clone();
+    killed.store = killed.store.gated(Arc::new(Few(AtomicI64::new(2))));
+    assert!(killed.prune().await.is_err());
+    let left = counts(&rig).await.0;
+    assert!(left > 0 && left < 999, "two transactions removed some and not all: {left} are left");
+    rig.one.prune().await.unwrap();
+    assert_eq!(counts(&rig).await.0, 0);
+}
+
+async fn ended_join_tokens_and_certificates_are_pruned(bed: Bed) {
+    let rig = Rig::new(bed).await;
+    let now = rig.one.clock.now();
+    let host = rig.waiting_host(1).await.0;
+    let token = |n: u128, days: u32| JoinToken {
+        id: JoinTokenId(uuid::Uuid::from_u128(n)),
+        secret_hash: "x".into(),
+        description: None,
+        created_at: now,
+        created_by: "test".into(),
+        expires_at: now.after(DAY * days),
+        uses: 1,
+        used: 0,
+        names: Vec::new(),
+        networks: Vec::new(),
+        roles: Vec::new(),
+        revoked_at: None,
+    };
+    let tokens = [token(1, 1), token(2, 300), token(3, 300)];
+    let insert = rig.one.store.write(move |tx| {
+        Box::pin(async move {
+            for token in &tokens {
+                join_token_insert(tx, token).await?;
+            }
+            join_token_revoke(tx, tokens[2].id, now).await?;
+            certificate_insert(tx, "old", host, now, now.after(DAY)).await?;
+            certificate_insert(tx, "good", host, now, now.after(300 * DAY)).await
+        })
+    });
+    insert.await.unwrap();
+    rig.clock.advance(80 * DAY);
+    rig.one.prune().await.unwrap();
+    let known = async || {
+        let mut connection = rig.one.store.read().await.unwrap();
+        let tokens = join_token_list(&mut connection, None, 9).await.unwrap().len();
+        let old = certificate_find(&mut connection, "old").await.unwrap().is_some();
+        (tokens, old, certificate_find(&mut connection, "good").await.unwrap().is_some())
+    };
+    assert_eq!(known().await, (3, true, true), "for 90 days they can be looked at");
+    rig.clock.advance(12 * DAY);
+    rig.one.prune().await.unwrap();
+    assert_eq!(known().await, (1, false, true));
 }

@@ -3,11 +3,12 @@
 use hostler_common::error::Class;
 use hostler_core::introspection::Introspection;
 use hostler_core::introspection::node::Node;
+use hostler_core::introspection::summary::Identity;
 use hostler_core::machine::{Event, TaskEnd};
 use hostler_manager::store::host::{
-    AgentState, Description, Greeting, host_all_offline, host_by_name, host_by_number, host_counts, host_delete,
-    host_describe, host_fetch, host_find, host_insert, host_list, host_offline, host_online, host_set_certificate,
-    host_set_node, host_set_state, host_set_summary,
+    AgentState, Description, Greeting, Portrait, host_all_offline, host_by_name, host_by_number, host_counts,
+    host_delete, host_describe, host_fetch, host_find, host_insert, host_list, host_offline, host_online,
+    host_set_certificate, host_set_node, host_set_portrait, host_set_state,
 };
 use hostler_manager::store::introspection::{DataKind, data_find, data_put, status_find, status_put};
 use hostler_manager::store::inventory::{NewInventory, inventory_insert, inventory_list};
@@ -53,7 +54,7 @@ async fn a_new_host_has_its_defaults(bed: Bed) {
     assert_eq!(host.roles, ["storage", "compute"]);
     assert_eq!((host.labels, host.node), (json!({}), Node::new(id, "ceph-01")));
     assert_eq!((host.agent_state, host.created_at), (AgentState::Enrolled, at(3)));
-    assert_eq!((host.description, host.zone, host.summary, host.system_uuid), (None, None, None, None));
+    assert_eq!((host.description, host.zone, host.summary, host.identity.system_uuid), (None, None, None, None));
     assert_eq!((host.agent_version, host.agent_address, host.boot_id), (None, None, None));
     assert_eq!((host.certificate_serial, host.certificate_expires_at), (None, None));
     assert_eq!((host.connected_at, host.last_seen_at), (None, None));
@@ -178,14 +179,22 @@ async fn documents_come_back_as_they_were(bed: Bed) {
     commit!(store, tx => host_set_node(tx, id, &written).await).unwrap();
     let figures = json!({ "cpus": 4, "none": null, "float": 1.5, "huge": u64::MAX, "text": UNICODE });
     let summary = figures.clone();
-    commit!(store, tx => host_set_summary(tx, id, &summary, Some("uuid-1")).await).unwrap();
+    commit!(store, tx => host_set_portrait(tx, id, &portrait(summary, Some("uuid-1"))).await).unwrap();
     // A later inventory without a system UUID leaves the known one.
-    commit!(store, tx => host_set_summary(tx, id, &json!({}), None).await).unwrap();
+    commit!(store, tx => host_set_portrait(tx, id, &portrait(json!({}), None)).await).unwrap();
     let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
-    assert_eq!((host.node == node, host.summary, host.system_uuid.as_deref()), (true, Some(json!({})), Some("uuid-1")));
-    commit!(store, tx => host_set_summary(tx, id, &figures, None).await).unwrap();
+    assert_eq!(
+        (host.node == node, host.summary, host.identity.system_uuid.as_deref()),
+        (true, Some(json!({})), Some("uuid-1"))
+    );
+    commit!(store, tx => host_set_portrait(tx, id, &portrait(figures, None)).await).unwrap();
     let host = host_fetch(&mut store.read().await.unwrap(), id).await.unwrap();
     assert_eq!(host.summary.unwrap()["huge"], json!(u64::MAX));
+}
+
+fn portrait(summary: serde_json::Value, uuid: Option<&str>) -> Portrait {
+    let identity = Identity { system_uuid: uuid.map(str::to_owned), serial: None };
+    Portrait { summary, identity, model: None }
 }
 
 /// Gives the host everything that can hang on one.

@@ -153,8 +153,8 @@ async fn only_finished_jobs_are_pruned(bed: Bed) {
             commit!(store, tx => job_update(tx, id, JobState::Queued, JobState::Succeeded, None, ended).await).unwrap();
         }
     }
-    assert_eq!(commit!(store, tx => job_prune(tx, at(3)).await).unwrap(), 1);
-    assert_eq!(commit!(store, tx => job_prune(tx, at(3)).await).unwrap(), 0);
+    assert_eq!(commit!(store, tx => job_prune(tx, at(3), 99).await).unwrap(), 1);
+    assert_eq!(commit!(store, tx => job_prune(tx, at(3), 99).await).unwrap(), 0);
     let mut left = Vec::new();
     for n in 1..=4 {
         left.push(job_find(&mut store.read().await.unwrap(), spec(n, host).id).await.unwrap().is_some());

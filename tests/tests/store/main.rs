@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod callback_token;
+mod cause;
 mod complete;
 mod disk_full;
 mod durable;
@@ -14,6 +16,7 @@ mod lingering;
 mod machine;
 mod open;
 mod records;
+mod refresh;
 mod rule;
 mod task;
 mod transaction;

@@ -84,8 +84,8 @@ async fn old_events_are_pruned_and_numbers_go_on(bed: Bed) {
     for seconds in [1, 2, 3, 4] {
         add(&store, seconds, None, json!({})).await;
     }
-    assert_eq!(commit!(store, tx => event_prune(tx, at(3)).await).unwrap(), 2);
-    assert_eq!(commit!(store, tx => event_prune(tx, at(9)).await).unwrap(), 2);
+    assert_eq!(commit!(store, tx => event_prune(tx, at(3), 99).await).unwrap(), 2);
+    assert_eq!(commit!(store, tx => event_prune(tx, at(9), 99).await).unwrap(), 2);
     assert!(event_list(&mut store.read().await.unwrap(), EventNumber(0), 9).await.unwrap().is_empty());
     assert_eq!(add(&store, 5, None, json!({})).await, EventNumber(5));
 }

@@ -145,7 +145,7 @@ async fn old_tasks_go_with_their_histories(bed: Bed) {
         ids.push(id);
     }
     let open = add(&store, "a", None).await;
-    assert_eq!(commit!(store, tx => task_prune(tx, at(3)).await).unwrap(), 1);
+    assert_eq!(commit!(store, tx => task_prune(tx, at(3), 99).await).unwrap(), 1);
     let mut connection = store.read().await.unwrap();
     let left = task_list(&mut connection, &TaskFilter::default(), 9).await.unwrap();
     assert_eq!(left.iter().map(|task| task.id).collect::<Vec<_>>(), [open, ids[2], ids[1]]);

@@ -74,6 +74,10 @@ impl Live for Kernel {
         crate::probes::chrony::ask()
     }
 
+    fn lldpd(&self) -> io::Result<Vec<u8>> {
+        crate::probes::lldpd::ask()
+    }
+
     fn kvm(&self) -> io::Result<Kvm> {
         kvm::query(Path::new("/dev/kvm"))
     }

@@ -35,6 +35,8 @@ pub struct Recorded {
     pub clock: Option<Discipline>,
     /// chrony's tracking reply.
     pub chrony: Option<String>,
+    /// What lldpd's client says.
+    pub lldpd: Option<String>,
     /// KVM.
     pub kvm: Option<Kvm>,
     /// Power state by device name.
@@ -104,6 +106,10 @@ impl Live for Recorded {
 
     fn chrony(&self) -> io::Result<Vec<u8>> {
         unhex(&given(self.chrony.as_ref())?)
+    }
+
+    fn lldpd(&self) -> io::Result<Vec<u8>> {
+        given(self.lldpd.as_ref()).map(String::into_bytes)
     }
 
     fn kvm(&self) -> io::Result<Kvm> {

@@ -129,7 +129,10 @@ impl Introspection {
             fresh: state != State::Reapplying,
             ..self.clone()
         };
-        let mut decision = Decision::to(next).write(Write::Begun);
+        let mut decision = Decision::to(next);
+        if state != State::Reapplying {
+            decision = decision.write(Write::Begun);
+        }
         if let Some(job) = self.job {
             decision = decision.effect(Effect::CancelJob(job));
         }
@@ -385,6 +388,7 @@ impl Introspection {
         let job = next.job.take();
         let mut decision = Decision::to(next)
             .step(Step::done("cancel accepted", self.host, ""))
+            .event(self.event("introspection.abort_requested", json!({ "run": self.run })))
             .effect(Effect::Task(TaskChange::Cancelling))
             .effect(Effect::SetTimer(ABORT_END, cx.now));
         if let Some(job) = job {

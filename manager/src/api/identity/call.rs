@@ -150,9 +150,14 @@ impl Call {
         if allowed_own(&who.caller, action, own) { Ok(who) } else { Err(Failure::denied(action.name())) }
     }
 
+    /// Where the request comes from.
+    pub(super) fn from(&self) -> Option<std::net::IpAddr> {
+        self.peer.source(&self.headers, &self.api.config.listen.trusted_proxies)
+    }
+
     /// How the audit trail speaks of them.
     pub(super) fn by(&self, who: &Who) -> By {
-        By { name: who.caller.name.clone(), from: self.peer.address.map(|address| address.ip()) }
+        By { name: who.caller.name.clone(), from: self.from() }
     }
 
     /// The body, which must be JSON, and nested no deeper than anything that we take.

@@ -17,13 +17,18 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// `POST`: a proof against a token.
 pub(super) async fn create(mut call: Call) -> Result<Response> {
-    if call.api.config.auth.strategy == Strategy::HttpBasic {
-        let text = "This installation gives no tokens: send a name and a password with every request (HTTP Basic).";
+    let elsewhere = match call.api.config.auth.strategy {
+        Strategy::HttpBasic => {
+            Some("This installation gives no tokens: send a name and a password with every request (HTTP Basic).")
+        }
+        Strategy::Keystone => Some("This installation gives no tokens: get one from the Keystone that it trusts."),
+        Strategy::Token | Strategy::None => None,
+    };
+    if let Some(text) = elsewhere {
         return Err(Failure::new(StatusCode::FORBIDDEN, text));
     }
     let (proof, target) = login::parse(call.json().await?)?;
-    let from = call.peer.address.map(|address| address.ip());
-    let (token, session) = call.api.identity.login(from, proof, target).await?;
+    let (token, session) = call.api.identity.login(call.from(), proof, target).await?;
     let mut response = ok(StatusCode::CREATED, &json!({"token": render(&call, &session)?}));
     set_subject(&mut response, token.expose_secret());
     Ok(response)

@@ -1,7 +1,7 @@
 //! Data from outside our agents: `POST /v1/continue` (spec/introspection.md §1.7.8).
 //!
-//! Off by default. Whoever may send is decided by a client certificate or by the network they send from; whose data they
-//! are, by the addresses in them. The answer comes when the run is over, as the senders expect.
+//! Off by default. Whoever may send is decided by a token for one host, by a client certificate or by the network they send
+//! from; whose data they are, by the addresses in them. The answer comes when the run is over, as the senders expect.
 
 use std::time::Duration;
 
@@ -17,13 +17,16 @@ use hostler_core::introspection::node::Node;
 use hostler_core::introspection::process::{Mode, process};
 use hostler_core::introspection::state::State;
 use hostler_core::machine::{Input, Machine as _};
+use hostler_core::policy::{Action, allowed};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::error::Failure;
+use super::path::parameter;
 use super::replay::{self, Done, Entrance};
 use super::transport::Call;
 use super::{Dialect, body};
+use crate::api::auth::token_of;
 use crate::engine::IntrospectionDomain;
 use crate::store;
 use crate::store::lookup::lookup_candidates;
@@ -40,34 +43,74 @@ pub(super) async fn post(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
     if !call.dialect.api.config.introspection.callback_enabled {
         return Err(Failure::new(StatusCode::FORBIDDEN, "The ramdisk callback endpoint is disabled"));
     }
-    if !is_admitted(call) {
-        return Err(Failure::denied());
-    }
+    let sender = sender(call).await?.ok_or_else(Failure::denied)?;
     let _room = call.dialect.large_bodies.acquire().await;
     let body = body::read(body, body::DOCUMENT_MAX).await?;
     let ticket = match replay::enter(call, &body).await? {
+        Entrance::Again(Done::Node(host)) if !sender.may_send_for(host) => return Err(Failure::denied()),
         Entrance::Again(done) => return Ok(done.into_response()),
         Entrance::New(ticket) => ticket,
     };
-    let host = take(call.dialect, body).await?;
+    let host = take(call.dialect, body, &sender).await?;
     replay::remember(call, ticket, Done::Node(host)).await;
     Ok(Done::Node(host).into_response())
 }
 
-fn is_admitted(call: &Call<'_>) -> bool {
-    let proxies = &call.dialect.api.config.listen.trusted_proxies;
-    let address = call.peer.source(&call.parts.headers, proxies);
-    address.is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)))
+/// Somebody who may send data.
+struct Sender {
+    /// The name in the audit trail.
+    name: String,
+    /// The one host whose data they may send; `None` means any.
+    host: Option<HostId>,
+}
+
+impl Sender {
+    fn may_send_for(&self, host: HostId) -> bool {
+        self.host.is_none_or(|own| own == host)
+    }
+}
+
+/// Who sends; `None` if they may not. A token says most and so counts first: it is for one host.
+async fn sender(call: &Call<'_>) -> Result<Option<Sender>, Failure> {
+    let (api, headers) = (&call.dialect.api, &call.parts.headers);
+    let named = |name: &str| Some(Sender { name: name.to_owned(), host: None });
+    if let Some(token) = presented(call)
+        && let Some(host) = api.identity.callback_host(&token).await.map_err(|error| {
+            tracing::warn!(%error, "the token of a callback cannot be checked");
+            Failure::unavailable("The store is not available, please, retry later")
+        })?
+    {
+        return Ok(Some(Sender { host: Some(host), name: "callback".into() }));
+    }
+    let certificate = call.peer.certificate.as_deref();
+    let rules = &api.config.auth.client_certificates;
+    let owner = certificate.and_then(|certificate| certificate.caller(rules, api.engine.clock.now()));
+    if let Some(owner) = owner.filter(|owner| allowed(owner, Action::IntrospectionContinue)) {
+        return Ok(named(&owner.name));
+    }
+    let address = call.peer.source(headers, &api.config.listen.trusted_proxies);
+    let listed = address.is_some_and(|address| call.dialect.networks.iter().any(|network| network.contains(address)));
+    Ok(if listed { named("callback") } else { None })
+}
+
+/// The token of a request. The original sender can only be given a URL, so it also counts in the query.
+fn presented(call: &Call<'_>) -> Option<String> {
+    let sent = token_of(&call.parts.headers).ok().flatten().map(str::to_owned);
+    parameter(call.parts.uri.query(), "callback_token").or(sent)
 }
 
 /// Finds the host of a document, gives it to the host's machine and waits until the run is over.
-async fn take(dialect: &Dialect, body: Bytes) -> Result<HostId, Failure> {
+async fn take(dialect: &Dialect, body: Bytes, sender: &Sender) -> Result<HostId, Failure> {
     let data = body::object(body).await?;
     let attributes = data.as_object().map(Attributes::of).unwrap_or_default();
     let host = match look_up(dialect, &attributes).await? {
         Ok(host) => host,
         Err(error) => return Err(unmatched(dialect, &data, &error)),
     };
+    if !sender.may_send_for(host) {
+        tracing::warn!(%host, "data of a host were sent with the token of another");
+        return Err(Failure::denied());
+    }
     let first = machine(dialect, host).await?;
     if first.state == State::Processing {
         let end = wait(dialect, host, |machine| machine.run != first.run || machine.state.is_terminal()).await?;
@@ -76,7 +119,7 @@ async fn take(dialect: &Dialect, body: Bytes) -> Result<HostId, Failure> {
     wait(dialect, host, |machine| machine.state != State::Starting).await?;
     let command = Input::Command(Command::Callback { data: data.clone() });
     let committed =
-        match dialect.api.engine.input::<IntrospectionDomain>(&host.to_string(), command, Some("callback")).await {
+        match dialect.api.engine.input::<IntrospectionDomain>(&host.to_string(), command, Some(&sender.name)).await {
             Err(store::Error::Refused(Class::Invalid, text)) if text == NOT_AWAITED => {
                 return Err(unmatched(dialect, &data, &attributes.unknown()));
             }

@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use hostler_core::policy::{self, Caller};
 use http::header::{ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tracing::Instrument as _;
@@ -23,9 +23,8 @@ use super::path::Resource;
 use super::version::{self, Version};
 use super::{Dialect, body, callback, data, json, list, rules, runs};
 use crate::api::peer::Peer;
+use crate::api::request_id::{OPENSTACK_HEADER, RequestId};
 use crate::store::introspection::DataKind;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
 /// How long a request may take, but for a callback, which waits for a run.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -50,10 +49,9 @@ impl Call<'_> {
 
 /// Answers any request to the dialect.
 pub(super) async fn dispatch(State(dialect): State<Arc<Dialect>>, request: Request) -> Response<Body> {
-    let id = format!("req-{}", uuid::Uuid::new_v4());
+    let id = request.extensions().get().cloned().unwrap_or_else(|| RequestId::of(request.headers()));
     let head = request.method() == Method::HEAD;
-    let span =
-        tracing::info_span!("introspection", request = %id, method = %request.method(), path = request.uri().path());
+    let span = tracing::info_span!("introspection", request = id.as_str());
     let serving = AssertUnwindSafe(serve(&dialect, request)).catch_unwind().instrument(span.clone());
     let answer = serving.await.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("the handler panicked"));
@@ -61,9 +59,7 @@ pub(super) async fn dispatch(State(dialect): State<Arc<Dialect>>, request: Reque
     });
     let mut response = answer.unwrap_or_else(Failure::into_response);
     version::announce(response.headers_mut());
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    response.headers_mut().insert(OPENSTACK_HEADER, id.value());
     if head { without_body(response).await } else { response }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use hostler_core::refresh::age::Mark;
 use http::StatusCode;
 use serde_json::Value;
 
@@ -12,11 +13,14 @@ use super::error::{Error, Result};
 use super::guard::Actor;
 use super::path::Named;
 use super::query::{Page, Query};
+use super::section::{self, Sections};
 use crate::api::Api;
 use crate::fleet;
+use crate::store::held::{held_find, held_of_numbers};
 use crate::store::host::{self, AgentState, Description, Host};
 use crate::store::introspection::{status_find, status_of_numbers};
-use view::HostView;
+use crate::store::section::{section_list, section_of_numbers};
+use view::{Around, HostView};
 
 /// How many roles are looked at; there are fewer.
 const ROLES_MAX: usize = 16;
@@ -51,9 +55,12 @@ pub async fn list(State(api): State<Api>, mut query: Query) -> Result<Json<Page<
     let found: Vec<Host> = found.into_iter().filter(fits).collect();
     let numbers = (found.first().map_or(0, |host| host.number), found.last().map_or(0, |host| host.number));
     let mut statuses = status_of_numbers(&mut connection, numbers.0, numbers.1).await?;
+    let mut marks = section_of_numbers(&mut connection, numbers.0, numbers.1).await?;
+    let mut held = held_of_numbers(&mut connection, numbers.0, numbers.1).await?;
     let render = |host: Host| {
-        let status = statuses.remove(&host.id);
-        HostView::of(host, status)
+        let sections = aged(&api, &host, marks.remove(&host.id).unwrap_or_default());
+        let around = Around { status: statuses.remove(&host.id), sections, held: held.remove(&host.id) };
+        HostView::of(host, around, true)
     };
     Ok(Json(Page::new(found, limit, |host| host.number, render)))
 }
@@ -70,7 +77,15 @@ pub async fn show(State(api): State<Api>, Named(host): Named, query: Query) -> R
 async fn render(api: &Api, host: Host) -> Result<Json<HostView>> {
     let mut connection = api.engine.store.read().await?;
     let status = status_find(&mut connection, host.id).await?;
-    Ok(Json(HostView::of(host, status)))
+    let sections = aged(api, &host, section_list(&mut connection, host.id).await?);
+    let held = held_find(&mut connection, host.id).await?;
+    Ok(Json(HostView::of(host, Around { status, sections, held }, false)))
+}
+
+/// How old the facts of a host are now.
+pub(super) fn aged(api: &Api, host: &Host, marks: Vec<Mark>) -> Sections {
+    let online = host.agent_state == AgentState::Online;
+    section::sections(marks, api.engine.refresh_settings(), online, api.engine.clock.now())
 }
 
 /// `PATCH /hosts/{host}`

@@ -12,12 +12,15 @@ use serde_json::Value;
 use super::body::shown;
 use super::change::ChangeView;
 use super::error::{Error, Result};
+use super::host::aged;
 use super::path::{Inventory, Named};
 use super::query::{Page, Query};
+use super::section::Sections;
 use crate::api::Api;
 use crate::store::Connection;
 use crate::store::host::Host;
-use crate::store::inventory::{Info, inventory_documents, inventory_list};
+use crate::store::inventory::{Delta, Info, delta_list, inventory_documents, inventory_list};
+use crate::store::section::section_list;
 
 /// `InventoryInfo` of docs/native-api.md.
 #[derive(Clone, Debug, Serialize)]
@@ -29,11 +32,14 @@ pub struct InfoView {
     hash: String,
     size: i64,
     sections: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freshness: Option<Sections>,
 }
 
 impl InfoView {
-    fn of(info: Info) -> Self {
+    fn of(info: Info, freshness: Option<Sections>) -> Self {
         Self {
+            freshness,
             id: info.id.to_string(),
             host: info.host.to_string(),
             collected_at: info.collected_at.rfc3339(),
@@ -53,7 +59,39 @@ pub async fn list(State(api): State<Api>, Named(host): Named, mut query: Query) 
     query.finish()?;
     let mut connection = api.engine.store.read().await?;
     let found = inventory_list(&mut connection, host.id, before, limit + 1).await?;
-    Ok(Json(Page::new(found, limit, |info| info.id, InfoView::of)))
+    // How old facts are is known of the newest inventory; older ones say what was.
+    let mut newest = match before {
+        None => Some(aged(&api, &host, section_list(&mut connection, host.id).await?)),
+        Some(_) => None,
+    };
+    Ok(Json(Page::new(found, limit, |info| info.id, |info| InfoView::of(info, newest.take()))))
+}
+
+/// `InventoryChange` of docs/native-api.md.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeltaView {
+    inventory: String,
+    at: String,
+    severity: String,
+    changes: Value,
+}
+
+/// `GET /hosts/{host}/inventory-changes`
+///
+/// # Errors
+/// A parameter breaks a rule, there is no such host; see [`crate::store::Error`].
+pub async fn changes(State(api): State<Api>, Named(host): Named, mut query: Query) -> Result<Json<Page<DeltaView>>> {
+    let (limit, before) = (query.limit()?, query.after()?);
+    query.finish()?;
+    let mut connection = api.engine.store.read().await?;
+    let found = delta_list(&mut connection, host.id, before, limit + 1).await?;
+    let render = |delta: Delta| DeltaView {
+        inventory: delta.inventory.to_string(),
+        at: delta.at.rfc3339(),
+        severity: delta.severity,
+        changes: delta.changes,
+    };
+    Ok(Json(Page::new(found, limit, |delta| delta.inventory, render)))
 }
 
 /// `GET /hosts/{host}/inventories/{inventory}`

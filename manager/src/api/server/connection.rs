@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use super::activity::{Activity, Verdict, Watched};
 use super::service::Service;
+use crate::api::certificate::Certificate;
+use crate::api::peer::Peer;
 use crate::metrics::hot::COUNTERS;
 
 /// How many requests one connection of HTTP/2 may have under way.
@@ -38,27 +40,36 @@ impl Connection {
     pub(super) async fn serve(self, socket: TcpStream, acceptor: Option<TlsAcceptor>) {
         let _counted = COUNTERS.connection();
         let Some(acceptor) = acceptor else {
-            return self.run(socket).await;
+            let peer = Peer::plain(self.address);
+            return self.run(socket, peer).await;
         };
         match tokio::time::timeout(self.service.limits().head, acceptor.accept(socket)).await {
-            Ok(Ok(stream)) => self.run(stream).await,
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                match shown.map(|shown| Certificate::read(shown)).transpose() {
+                    Ok(read) => {
+                        let peer = Peer { address: Some(self.address), certificate: read.map(Arc::new) };
+                        self.run(stream, peer).await;
+                    }
+                    Err(error) => tracing::warn!(peer = %self.address, error, "a client certificate cannot be read"),
+                }
+            }
             Ok(Err(error)) => tracing::debug!(peer = %self.address, %error, "a TLS handshake failed"),
             Err(_) => tracing::debug!(peer = %self.address, "a TLS handshake took too long"),
         }
     }
 
-    async fn run<S>(self, stream: S)
+    async fn run<S>(self, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = *self.service.limits();
         let activity = Activity::begin();
-        let peer = self.address;
         let (service, watch) = (self.service, Arc::clone(&activity));
         let answer = service_fn(move |request: http::Request<Incoming>| {
-            let (service, under_way) = (service.clone(), watch.request());
+            let (service, under_way, peer) = (service.clone(), watch.request(), peer.clone());
             async move {
-                let response = service.call(peer, request.map(Body::new)).await;
+                let response = service.call_from(peer, request.map(Body::new)).await;
                 drop(under_way);
                 Ok::<_, Infallible>(response)
             }

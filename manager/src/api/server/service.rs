@@ -1,6 +1,6 @@
 //! What surrounds each request, whatever it is for: its id, its span, limits, metrics, the last word on panics.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,11 +17,14 @@ use tracing::{Instrument as _, Span, field};
 
 use super::Limits;
 use super::body::bounded;
+use super::cors::Cors;
 use super::failure::{dialect_of, failure};
 use crate::api::peer::Peer;
 use crate::api::request_id::{self, RequestId};
+use crate::config::Listen;
 use crate::metrics::Dialect;
 use crate::metrics::hot::COUNTERS;
+use crate::store::cause::{self, Cause};
 
 /// Longest path that the log shows, in bytes.
 const PATH_MAX: usize = 512;
@@ -39,13 +42,22 @@ pub struct Service {
     router: Router,
     room: Arc<Semaphore>,
     limits: Limits,
+    cors: Cors,
+    proxies: Arc<[IpAddr]>,
 }
 
 impl Service {
     /// Surrounds `router`.
     #[must_use]
     pub fn new(router: Router, limits: Limits) -> Self {
-        Self { router, room: Arc::new(Semaphore::new(limits.in_flight)), limits }
+        let room = Arc::new(Semaphore::new(limits.in_flight));
+        Self { router, room, limits, cors: Cors::default(), proxies: Arc::default() }
+    }
+
+    /// The same with the origins and the proxies of a listener.
+    #[must_use]
+    pub fn configured(self, listen: &Listen) -> Self {
+        Self { cors: Cors::new(&listen.allowed_origins), proxies: listen.trusted_proxies.clone().into(), ..self }
     }
 
     /// What clients may cost.
@@ -54,23 +66,37 @@ impl Service {
         &self.limits
     }
 
+    /// Answers one request from a peer of whom only the address is known; see [`Self::call_from`].
+    pub async fn call(&self, peer: SocketAddr, request: Request<Body>) -> Response<Body> {
+        self.call_from(Peer::plain(peer), request).await
+    }
+
     /// Answers one request. Always answers; a panic becomes 500, slowness 503 or 408.
-    pub async fn call(&self, peer: SocketAddr, mut request: Request<Body>) -> Response<Body> {
+    pub async fn call_from(&self, peer: Peer, mut request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
         let dialect = dialect_of(request.uri().path());
         let id = RequestId::of(request.headers());
         let method = request.method().clone();
         let path = clip(request.uri().path(), PATH_MAX);
-        let span = tracing::info_span!("request", id = id.as_str(), %method, path, %peer, actor = field::Empty);
+        let from = peer.address.map(field::display);
+        let span = tracing::info_span!("request", id = id.as_str(), %method, path, peer = from, actor = field::Empty);
+        let cause =
+            Cause { from: peer.source(request.headers(), &self.proxies), request: Some(id.as_str().to_owned()) };
+        let admitted = self.cors.admit(request.headers());
         let extensions = request.extensions_mut();
-        extensions.insert(Peer::plain(peer));
+        extensions.insert(peer);
         extensions.insert(id.clone());
         name_host(&mut request);
         if dialect == Dialect::Native {
             tidy(&mut request);
         }
-        let mut response = self.answer(dialect, request).instrument(span.clone()).await;
+        let preflight = if admitted.is_some() { Cors::preflight(&request) } else { None };
+        let mut response = match preflight {
+            Some(response) => response,
+            None => cause::within(cause, self.answer(dialect, request)).instrument(span.clone()).await,
+        };
         let headers = response.headers_mut();
+        self.cors.mark(admitted, headers);
         headers.insert(request_id::HEADER, id.value());
         for (name, value) in &SECURITY {
             headers.entry(name).or_insert_with(|| value.clone());

@@ -4,6 +4,9 @@ use hostler_common::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::super::identity;
+use super::super::section::{self, Sections};
+use crate::store::held::HeldInfo;
 use crate::store::host::Host;
 use crate::store::introspection::Status;
 
@@ -23,6 +26,21 @@ pub struct HostView {
     created_at: String,
     introspection: Option<IntrospectionView>,
     summary: Option<Map<String, Value>>,
+    stale_sections: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sections: Option<Sections>,
+    identity_change: Option<identity::ChangeView>,
+}
+
+/// What is known of a host besides its own record.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The record of its last introspection.
+    pub status: Option<Status>,
+    /// How old its facts are.
+    pub sections: Sections,
+    /// Data of another machine that are held back.
+    pub held: Option<HeldInfo>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -52,9 +70,9 @@ const FIGURES: [&str; 10] =
     ["manufacturer", "product", "serial", "cpuModel", "cpus", "memoryMb", "disks", "interfaces", "os", "kernel"];
 
 impl HostView {
-    /// A host and the record of its last introspection.
+    /// A host and what is known of it besides; a list leaves the single sections out.
     #[must_use]
-    pub fn of(host: Host, status: Option<Status>) -> Self {
+    pub fn of(host: Host, around: Around, in_list: bool) -> Self {
         let state = host.agent_state.name();
         let moment = |at: Option<Timestamp>| at.map(Timestamp::rfc3339);
         Self {
@@ -77,13 +95,16 @@ impl HostView {
                 boot_id: host.boot_id,
             },
             created_at: host.created_at.rfc3339(),
-            introspection: status.map(|status| IntrospectionView {
+            introspection: around.status.map(|status| IntrospectionView {
                 state: status.state.name(),
                 started_at: status.started_at.rfc3339(),
                 finished_at: moment(status.finished_at),
                 error: status.error,
             }),
             summary: host.summary.map(|stored| figures(&stored)),
+            stale_sections: section::stale(&around.sections),
+            sections: (!in_list).then_some(around.sections),
+            identity_change: around.held.map(identity::ChangeView::of),
         }
     }
 }

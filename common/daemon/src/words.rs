@@ -1,22 +1,22 @@
-//! The words of both daemons for settings that cannot be used: what is wrong, and what to write instead.
+//! The words for settings that cannot be used: what is wrong, and what to write instead.
 //!
 //! No text here repeats a value of the file: it may be a password.
 
 /// The rule that an unknown key breaks.
 #[must_use]
-pub fn no_such_key(known: &[&str]) -> String {
+pub(crate) fn no_such_key(known: &[&str]) -> String {
     format!("there is no such key; the keys here are {}", known.join(", "))
 }
 
 /// The rule that a word outside a closed list breaks.
 #[must_use]
-pub fn no_such_choice(known: &[&str]) -> String {
+pub(crate) fn no_such_choice(known: &[&str]) -> String {
     format!("must be one of {}", known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", "))
 }
 
 /// The rule that a value of the wrong type breaks; `expected` is the name that serde gives the right one.
 #[must_use]
-pub fn wrong_type(expected: &str) -> String {
+pub(crate) fn wrong_type(expected: &str) -> String {
     let right = match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative and without quotes",
         "a boolean" => "true or false, without quotes",
@@ -33,7 +33,7 @@ pub fn wrong_type(expected: &str) -> String {
 
 /// What a value's own type said of it, in the words of an operator where the type's are not.
 #[must_use]
-pub fn custom(text: &str) -> String {
+pub(crate) fn custom(text: &str) -> String {
     match text {
         "invalid socket address syntax" => "must be ADDRESS:PORT in quotes, such as \"127.0.0.1:8080\"".into(),
         "invalid IP address syntax" => "must be an IP address in quotes, such as \"192.0.2.1\"".into(),
@@ -43,7 +43,7 @@ pub fn custom(text: &str) -> String {
 
 /// The words for a file that is not TOML, without the line of the file that the parser shows.
 #[must_use]
-pub fn not_toml(parser: &str) -> String {
+pub(crate) fn not_toml(parser: &str) -> String {
     let said: Vec<&str> =
         parser.lines().filter(|line| !line.contains(" |")).map(str::trim).filter(|line| !line.is_empty()).collect();
     said.join("; ")
@@ -52,7 +52,7 @@ pub fn not_toml(parser: &str) -> String {
 /// The variable that overrides a key: `listen.rest` behind `HOSTLER_MANAGER_` is `HOSTLER_MANAGER_LISTEN__REST`. Elements of
 /// lists have no variable of their own; theirs is that of the list.
 #[must_use]
-pub fn variable(prefix: &str, key: &[String]) -> String {
+pub(crate) fn variable(prefix: &str, key: &[String]) -> String {
     let named = key.iter().take_while(|part| part.parse::<usize>().is_err());
     format!("{prefix}{}", named.map(|part| part.to_uppercase()).collect::<Vec<_>>().join("__"))
 }

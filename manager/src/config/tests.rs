@@ -26,14 +26,41 @@ fn errors_name_file_key_and_rule() {
         ("listen.tls_certificate = '/c.pem'", "F: listen.tls_key: is missing"),
         ("listen.tls_key = '/k.pem'", "F: listen.tls_certificate: is missing"),
         ("listen.trusted_proxies = ['x']", "F: listen.trusted_proxies.0: must be an IP address"),
-        ("auth.strategy = 'ldap'", "F: auth.strategy: must be one of \"token\", \"none\", \"http_basic\""),
+        (
+            "auth.strategy = 'ldap'",
+            "F: auth.strategy: must be one of \"token\", \"none\", \"http_basic\", \"keystone\"",
+        ),
         ("auth.strategy = 'http_basic'", "F: auth.htpasswd_file: is needed by"),
+        ("auth.strategy = 'keystone'", "F: auth.keystone: is missing"),
+        ("auth.keystone = {auth_url = 'ldap://x'}", "F: auth.keystone.auth_url: must be a URL"),
+        ("auth.keystone = {auth_url = 'https://u:p@x'}", "F: auth.keystone.auth_url: must be a URL"),
+        ("auth.keystone = {auth_url = 'http://192.0.2.1:5000'}", "F: auth.keystone.auth_url: plain HTTP"),
+        ("auth.keystone = {auth_url = 'https://x'}", "F: auth.keystone: needs either username and password"),
+        ("auth.keystone = {auth_url = 'http://[::1]:5000', username = 'a'}", "F: auth.keystone.password: is missing"),
+        (
+            "auth.keystone = {auth_url = 'https://x', username = 'a', password = 'b', timeout_s = 0}",
+            "F: auth.keystone.timeout_s: must be from 1 to 60",
+        ),
+        ("auth.client_certificates = [{role = 'admin'}]", "F: auth.client_certificates.0: needs exactly one"),
+        (
+            "auth.client_certificates = [{dns = 'x', role = 'member'}]",
+            "F: auth.client_certificates.0.role: must be one",
+        ),
+        ("auth.client_certificates = [{dns = 'x', role = 'admin'}]", "F: listen.client_ca_file: is missing"),
+        ("listen.client_ca_file = '/ca.pem'", "F: listen.client_ca_file: needs listen.tls_certificate"),
+        ("listen.allowed_origins = ['https://a.example/']", "F: listen.allowed_origins.0: must be \"*\", or a scheme"),
+        ("listen.allowed_origins = ['HTTPS://a.example']", "F: listen.allowed_origins.0: must be \"*\", or a scheme"),
         ("auth.token_lifetime_s = 0", "F: auth.token_lifetime_s: must be from 1"),
         ("auth.static_tokens = [{name = 'a', roles = []}]", "F: auth.static_tokens.0.token_sha256: is missing"),
         ("bootstrap.username = 'a'", "F: bootstrap.password: is missing"),
         ("bootstrap = {username = 'a', password = 'b', domain = 'c'}", "F: bootstrap.domain: must be \"Default\""),
         ("agents.heartbeat_s = 0", "F: agents.heartbeat_s: must be from 1 to 300 seconds"),
         ("agents.max_connections = 0", "F: agents.max_connections: must be from 1"),
+        ("pki.ca_file = '/c'\npki.cert_file = '/c'", "F: pki.key_file: is missing"),
+        (
+            "pki = {ca_file = '/c', cert_file = '/c', key_file = '/k', uri_prefix = 'x'}",
+            "F: pki.uri_prefix: must be the beginning of a URI",
+        ),
         ("introspection.callback_networks = ['x']", "F: introspection.callback_networks.0: must be a network"),
         ("introspection.timeout = 0", "F: introspection.timeout: must be from 1"),
         ("introspection.processing.add_ports = 'all'", "F: introspection.processing.add_ports: there is no such key"),
@@ -65,28 +92,11 @@ fn errors_repeat_no_secret() {
         "bootstrap.password = secret123454321",
         "bootstrap.username = 'a'\nbootstrap.password = ['123454321']",
         "auth.static_tokens = [{name = 'a', roles = ['admin'], token_sha256 = '123454321'}]",
+        "auth.keystone = {auth_url = 'https://x:123454321@y', username = 'a', password = '123454321'}",
+        "auth.keystone = {auth_url = 'https://x', password = '123454321'}",
+        "auth.keystone = {auth_url = 'https://x', username = 'a', password = 123454321}",
     ] {
         let error = load(&format!("state_dir = '/s'\n{text}")).unwrap_err().to_string();
         assert!(!error.contains("123454321"), "{error}");
     }
-}
-
-#[test]
-fn files_that_cannot_be_read_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let latin = folder.path().join("latin.toml");
-    std::fs::write(&latin, b"state_dir = '/s\xe4'").unwrap();
-    for file in [folder.path().to_owned(), folder.path().join("absent.toml"), latin] {
-        let error = Config::load(&file).unwrap_err();
-        assert!(matches!(error, Error::File { .. }), "{error}");
-        assert!(error.to_string().starts_with(&file.display().to_string()), "{error}");
-    }
-}
-
-#[test]
-fn a_variable_is_named_where_it_is_to_blame() {
-    let from = Metadata::named("`HOSTLER_MANAGER_` environment variable(s)");
-    let key = ["agents".to_owned(), "heartbeat_s".to_owned()];
-    assert_eq!(place("F", &key, Some(&from)), "HOSTLER_MANAGER_AGENTS__HEARTBEAT_S");
-    assert_eq!(place("F", &key, None), "F: agents.heartbeat_s");
 }
