@@ -271,7 +271,8 @@ fn lists_of_events_are_filtered_by_the_manager() {
 
 #[test]
 fn webhooks_are_managed() {
-    let webhook = json!({"id": 4, "name": "pager", "state": "ok", "secret": "whsec_abc", "filter": {"kinds": ["run.*"]}});
+    let webhook =
+        json!({"id": 4, "name": "pager", "state": "ok", "secret": "whsec_abc", "filter": {"kinds": ["run.*"]}});
     let server = StandIn::start(move |request| match request.line().as_str() {
         "POST /api/webhooks" => Answer::json(201, webhook.clone()),
         "GET /api/webhooks/4/dead-letters" => Answer::json(200, json!({"data": [{"event": 7}, {"event": 9}]})),
