@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     agent, clouds_yaml, completion, credential, event, host, introspect, inventory, join_token, project, role, rule,
-    task, user,
+    task, user, webhook,
 };
 use crate::connect::ConnectArgs;
 use crate::failure::EXIT_CODES;
@@ -54,6 +54,9 @@ pub enum Command {
     /// What happened, in order
     #[command(subcommand)]
     Event(event::EventCommand),
+    /// Programs elsewhere that are told of events
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Users of the built-in identity service
     #[command(subcommand)]
     User(user::UserCommand),

@@ -20,6 +20,7 @@ pub mod task;
 pub mod user;
 pub mod values;
 pub mod wait;
+pub mod webhook;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -40,6 +41,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Agent(command) => agent::run(command, context).await,
         Command::Task(command) => task::run(command, context).await,
         Command::Event(command) => event::run(command, context).await,
+        Command::Webhook(command) => webhook::run(command, context).await,
         Command::User(command) => user::run(command, context).await,
         Command::Project(command) => project::run(command, context).await,
         Command::Role(command) => role::run(command, context).await,

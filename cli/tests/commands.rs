@@ -212,25 +212,98 @@ fn a_user_is_created_with_a_password_from_standard_input() {
 }
 
 #[test]
-fn a_tail_prints_json_lines_and_ends_when_its_reader_goes() {
+fn a_tail_resumes_where_it_was_prints_json_lines_and_ends_when_its_reader_goes() {
     let server = StandIn::start(|request| {
-        let after: i64 =
-            request.target.split("after=").nth(1).and_then(|text| text.split('&').next()?.parse().ok()).unwrap();
-        let events: Vec<Value> = (after + 1..=after + 2).map(|number| json!({"number": number, "kind": "x"})).collect();
-        Answer::json(200, json!({"data": events, "last": after + 2}))
+        assert_eq!(request.line(), "GET /api/events/stream");
+        assert!(request.target.contains("kind=run.*&host=ceph-07"), "{}", request.target);
+        let after: i64 = request.header("last-event-id").unwrap().parse().unwrap();
+        let text = (after + 1..=after + 2)
+            .map(|number| format!("id: {number}\nevent: x\ndata: {}\n\n", json!({"number": number, "kind": "x"})))
+            .collect::<String>();
+        let text = format!("retry: 2000\nid: {after}\n\n: still here\n\n{text}");
+        Answer(200, vec![("Content-Type", "text/event-stream".into())], text)
     });
+    let line = ["event", "tail", "--after", "5", "--kind", "run.*", "--host", "ceph-07", "-o", "json"];
     let mut child = command(env!("CARGO_BIN_EXE_hostler"))
-        .args(["--url", &server.url, "event", "tail", "--after", "5", "-o", "json"])
+        .args(["--url", &server.url])
+        .args(line)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    for number in 6..=9 {
+    for number in 6..=11 {
         let event: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!(event["number"], number);
     }
     drop(lines);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_tail_that_is_refused_says_why_and_a_gap_is_told() {
+    let server = StandIn::start(|request| {
+        if request.header("last-event-id") == Some("9") {
+            return Answer::json(403, json!({"error": "Forbidden", "message": "a role is missing", "code": 403}));
+        }
+        let text = "id: 9\nevent: gap\ndata: {\"after\":2,\"resumesAfter\":9,\"missed\":7}\n\n".to_owned();
+        Answer(200, vec![("Content-Type", "text/event-stream".into())], text)
+    });
+    let output = server.hostler(&["event", "tail"]);
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    assert!(stderr(&output).contains("7 events cannot be had any more"), "{}", stderr(&output));
+    assert!(stdout(&output).is_empty());
+}
+
+#[test]
+fn lists_of_events_are_filtered_by_the_manager() {
+    let server = StandIn::start(|request| {
+        let found = request.target.contains("after=3");
+        let data = if found { json!([{"number": 8, "kind": "run.failed"}]) } else { json!([]) };
+        let last = if found || request.target.contains("after=9") { 9 } else { 3 };
+        Answer::json(200, json!({"data": data, "last": last}))
+    });
+    let output = server.hostler(&["event", "list", "--kind", "run.*", "--severity", "alarm", "-o", "json"]);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value, json!([{"number": 8, "kind": "run.failed"}]), "an empty page is not the end");
+    assert_eq!(server.lines().len(), 3);
+    assert!(server.last().target.contains("kind=run.*&subject") || server.last().target.contains("severity=alarm"));
+}
+
+#[test]
+fn webhooks_are_managed() {
+    let webhook =
+        json!({"id": 4, "name": "pager", "state": "ok", "secret": "whsec_abc", "filter": {"kinds": ["run.*"]}});
+    let server = StandIn::start(move |request| match request.line().as_str() {
+        "POST /api/webhooks" => Answer::json(201, webhook.clone()),
+        "GET /api/webhooks/4/dead-letters" => Answer::json(200, json!({"data": [{"event": 7}, {"event": 9}]})),
+        "POST /api/webhooks/4/test" => {
+            Answer::json(200, json!({"delivered": false, "status": 500, "reason": "it answered 500", "tookMs": 3}))
+        }
+        "DELETE /api/webhooks/4" => Answer::empty(204),
+        _ => Answer::json(200, json!({})),
+    });
+    let add = ["webhook", "add", "https://x.example/", "--name", "pager", "--kind", "run.*,a.b", "--retry-for", "2h"];
+    let output = server.hostler(&add);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("whsec_abc") && stderr(&output).contains("not shown again"));
+    assert_eq!(
+        server.last().body,
+        json!({"url": "https://x.example/", "name": "pager", "filter": {"kinds": ["run.*", "a.b"]}, "policy": {"retryFor": 7200}})
+    );
+    let output = server.hostler(&["webhook", "test", "4"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("it answered 500"), "{}", stderr(&output));
+    assert_eq!(server.hostler(&["webhook", "replay", "4", "--all"]).status.code(), Some(0));
+    let lines = server.lines();
+    let replays: Vec<&String> = lines.iter().filter(|line| line.ends_with("/replay")).collect();
+    assert_eq!(replays, ["POST /api/webhooks/4/dead-letters/7/replay", "POST /api/webhooks/4/dead-letters/9/replay"]);
+    assert_eq!(server.hostler(&["webhook", "disable", "4"]).status.code(), Some(0));
+    assert_eq!((server.last().method.as_str(), server.last().body), ("PATCH", json!({"enabled": false})));
+    assert_eq!(server.hostler(&["webhook", "rotate", "4", "--keep", "1h"]).status.code(), Some(0));
+    assert_eq!(server.last().body, json!({"keepFor": 3600}));
+    assert_eq!(server.hostler(&["webhook", "rm", "4", "--yes"]).status.code(), Some(0));
+    assert_eq!(server.last().line(), "DELETE /api/webhooks/4");
+    assert_eq!(server.hostler(&["webhook", "replay", "4"]).status.code(), Some(2));
 }
 
 #[test]

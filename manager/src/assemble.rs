@@ -27,6 +27,7 @@ use crate::hooks::Hooks;
 use crate::identity::Identity;
 use crate::startup;
 use crate::store::{Options, Store, host};
+use crate::webhook::{Webhooks, post};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -113,6 +114,9 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if let Some(file) = &config.auth.htpasswd_file {
         std::fs::read_to_string(file).with_context(|| format!("auth.htpasswd_file: {}", file.display()))?;
     }
+    if let Some(file) = &config.webhooks.ca_file {
+        post::check_ca_file(file).map_err(anyhow::Error::msg)?;
+    }
     Ok(())
 }
 
@@ -154,6 +158,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run_refreshes(stop).await }
+    });
+    tasks.spawn({
+        let webhooks = Webhooks::new(engine.clone(), Arc::clone(api.hooks.vault()), &api.config);
+        let stop = stop.clone();
+        async move { webhooks.run(stop).await }
     });
     let mut agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
     // Agents first: the scripts of the start run on one of them.

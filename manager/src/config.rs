@@ -11,12 +11,14 @@ use serde::Deserialize;
 
 mod check;
 mod croit;
+mod event;
 mod proof;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use croit::Croit;
+pub use event::{Events, Webhooks};
 pub use proof::{CertificateRole, ClientCertificate, Keystone};
 pub use watch::{Leases, Watch};
 
@@ -53,6 +55,12 @@ pub struct Config {
     /// What agents watch.
     #[serde(default)]
     pub watch: Watch,
+    /// Events and those who follow them.
+    #[serde(default)]
+    pub events: Events,
+    /// Programs elsewhere that are told of events.
+    #[serde(default)]
+    pub webhooks: Webhooks,
     /// How long finished things are kept.
     #[serde(default)]
     pub retention: Retention,

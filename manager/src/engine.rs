@@ -21,6 +21,7 @@ mod run_script;
 mod seed;
 mod timers;
 mod wake;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub use run::{Committed, Domain};
 pub use run_script::RunDomain;
 pub use seed::{OsSeeds, Seeds};
 pub use wake::Wake;
+pub use webhook::{NewWebhook, WebhookDomain};
 
 /// The engine. Cheap to clone.
 #[derive(Clone)]

@@ -85,6 +85,12 @@ impl Hooks {
         Keys { signing: vec![self.signer.public_key()], sign: Arc::new(sign), open: Arc::new(open) }
     }
 
+    /// Encrypts what nobody may read in the store.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
     /// Runs `work` and writes the events that it returns in the same transaction.
     async fn commit<T, F>(&self, by: &str, work: F) -> store::Result<T>
     where

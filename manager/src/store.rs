@@ -29,6 +29,7 @@ pub mod section;
 pub mod target;
 pub mod task;
 mod tx;
+pub mod webhook;
 mod writer;
 
 pub use tx::{Connection, Error, Gate, Options, Result, Store};

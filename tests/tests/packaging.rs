@@ -60,6 +60,7 @@ fn the_examples_show_every_key_and_no_other() {
     let manager = [
         "../manager/src/config.rs",
         "../manager/src/config/croit.rs",
+        "../manager/src/config/event.rs",
         "../manager/src/config/proof.rs",
         "../manager/src/config/watch.rs",
         "../manager/core/src/introspection/hooks/settings.rs",

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::wait;
-use crate::client::Client;
+use crate::client::stream::Messages;
+use crate::client::{Call, Client};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::Theme;
 use crate::output::field::{inline, list, moment, show};
 use crate::output::human;
 use crate::output::table::Column;
 
-/// How long to wait between two looks while nothing happens.
+/// How long to wait before a stream is resumed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Events in one answer.
 const PAGE: usize = 1000;
+/// The status of a token that counts no more.
+const UNAUTHORIZED: u16 = 401;
 
 /// What to do with events.
 #[derive(Subcommand, Debug)]
@@ -31,13 +34,45 @@ pub enum EventCommand {
         /// Show at most so many
         #[arg(long, default_value_t = 100)]
         limit: usize,
+        /// Which ones
+        #[command(flatten)]
+        filter: FilterArgs,
     },
     /// Print events as they happen, until Ctrl-C
     Tail {
         /// Begin after this number; without it, with what happens from now on
         #[arg(long, value_name = "NUMBER")]
         after: Option<i64>,
+        /// Which ones
+        #[command(flatten)]
+        filter: FilterArgs,
     },
+}
+
+/// Which events; everything that is given has to fit.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FilterArgs {
+    /// Only of these kinds, with commas; `run.*` is every kind that begins with `run.`
+    #[arg(long, value_name = "KINDS")]
+    pub kind: Option<String>,
+    /// Only about exactly this, with commas
+    #[arg(long, value_name = "SUBJECTS")]
+    pub subject: Option<String>,
+    /// Only about these hosts, with commas
+    #[arg(long, value_name = "HOSTS")]
+    pub host: Option<String>,
+    /// Only so urgent: info, warning, alarm, with commas
+    #[arg(long, value_name = "SEVERITIES")]
+    pub severity: Option<String>,
+}
+
+impl FilterArgs {
+    fn apply<'a>(&self, call: Call<'a>) -> Call<'a> {
+        call.query("kind", self.kind.as_deref())
+            .query("subject", self.subject.as_deref())
+            .query("host", self.host.as_deref())
+            .query("severity", self.severity.as_deref())
+    }
 }
 
 /// Runs the command.
@@ -47,80 +82,94 @@ pub enum EventCommand {
 pub async fn run(command: EventCommand, context: &Context) -> Result<(), Failure> {
     let client = context.client().await?;
     match command {
-        EventCommand::List { after, limit } => {
+        EventCommand::List { after, limit, filter } => {
             let mut events = Vec::new();
             let mut last = after;
             while events.len() < limit {
-                let (page, end) = page(&client, last, (limit - events.len()).min(PAGE)).await?;
-                if page.is_empty() {
+                let (page, end) = page(&client, &filter, last, (limit - events.len()).min(PAGE)).await?;
+                events.extend(page);
+                if end == last {
                     break;
                 }
-                events.extend(page);
                 last = end;
             }
             context.output.list(&events, &columns(), "No events.")
         }
-        EventCommand::Tail { after } => tail(context, &client, after).await,
+        EventCommand::Tail { after, filter } => tail(context, client, after, &filter).await,
     }
 }
 
-/// How a tail stands with the manager: one that was never reached is a failure, one that went away will be back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Link {
-    New,
-    Well,
-    Away,
-}
-
-async fn tail(context: &Context, client: &Client, after: Option<i64>) -> Result<(), Failure> {
-    let mut last = match after {
-        Some(number) => number,
-        None => newest(client).await?,
-    };
-    let mut state = Link::New;
+/// Follows the stream and resumes it where it ended. A manager that was never reached is a failure, one that went away will
+/// be back.
+async fn tail(context: &Context, mut client: Client, after: Option<i64>, filter: &FilterArgs) -> Result<(), Failure> {
+    let mut place = after.map(|number| number.to_string());
+    let (mut reached, mut told, mut fresh) = (false, false, false);
     loop {
-        let (events, end) = match page(client, last, PAGE).await {
-            Ok(found) => found,
-            Err(failure) if state != Link::New && wait::transient(&failure) => {
-                if state == Link::Well {
-                    context.output.note(&format!("{}: {}; waiting for it", failure.what, failure.why));
+        let failure = match open(&client, filter, place.as_deref()).await {
+            Ok(mut stream) => {
+                (reached, told, fresh) = (true, false, false);
+                match print(context, &mut stream, &mut place).await {
+                    // The manager ends streams from time to time, and when it stops.
+                    Ok(()) => {
+                        sleep(PAUSE / 4).await;
+                        continue;
+                    }
+                    Err(failure) => failure,
                 }
-                state = Link::Away;
-                sleep(PAUSE).await;
-                continue;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => failure,
         };
-        state = Link::Well;
-        for event in &events {
-            context.output.item(event, |theme| line(theme, event))?;
+        if reached && !fresh && failure.status == Some(UNAUTHORIZED) {
+            // The token has ended; where there is a password, there is another one.
+            client = context.client().await?;
+            fresh = true;
+            continue;
         }
-        last = end;
-        if events.is_empty() {
-            sleep(PAUSE).await;
+        if !reached || !wait::transient(&failure) {
+            return Err(failure);
         }
+        if !told {
+            context.output.note(&format!("{}: {}; waiting for it", failure.what, failure.why));
+            told = true;
+        }
+        sleep(PAUSE).await;
     }
 }
 
-/// The number of the newest event, found by reading to the end.
-async fn newest(client: &Client) -> Result<i64, Failure> {
-    let mut last = 0;
-    loop {
-        let (events, end) = page(client, last, PAGE).await?;
-        if events.is_empty() {
-            return Ok(last);
-        }
-        last = end;
+async fn open(client: &Client, filter: &FilterArgs, place: Option<&str>) -> Result<Messages, Failure> {
+    let call = client.get("follow events", &["api", "events", "stream"]).query("format", Some("native"));
+    let call = filter.apply(call);
+    match place {
+        Some(place) => call.header("Last-Event-ID", place).messages().await,
+        None => call.messages().await,
     }
 }
 
-/// Events after a number, and the number to go on from.
-async fn page(client: &Client, after: i64, limit: usize) -> Result<(Vec<Value>, i64), Failure> {
-    let call = client.get("list events", &["api", "events"]);
+/// Prints what comes until the stream ends.
+async fn print(context: &Context, stream: &mut Messages, place: &mut Option<String>) -> Result<(), Failure> {
+    while let Some(message) = stream.next().await? {
+        if !message.data.is_empty() {
+            let data: Value = serde_json::from_str(&message.data).map_err(|error| {
+                Failure::new(Kind::Failed, "cannot follow events", format!("a message is not JSON: {error}"))
+            })?;
+            if message.event == "gap" {
+                context.output.note(&format!("{} events cannot be had any more", show(&data, "missed")));
+            } else {
+                context.output.item(&data, |theme| line(theme, &data))?;
+            }
+        }
+        if !message.id.is_empty() {
+            *place = Some(message.id);
+        }
+    }
+    Ok(())
+}
+
+/// Events after a number, and the number to go on from: the same number at the end.
+async fn page(client: &Client, filter: &FilterArgs, after: i64, limit: usize) -> Result<(Vec<Value>, i64), Failure> {
+    let call = filter.apply(client.get("list events", &["api", "events"]));
     let answer = call.query("after", Some(&after.to_string())).query("limit", Some(&limit.to_string())).json().await?;
-    let events = list(&answer, "data").to_vec();
-    let number = events.last().and_then(|event| event["number"].as_i64());
-    Ok((events, number.or_else(|| answer["last"].as_i64()).unwrap_or(after).max(after)))
+    Ok((list(&answer, "data").to_vec(), answer["last"].as_i64().unwrap_or(after).max(after)))
 }
 
 fn line(theme: &Theme, event: &Value) -> String {

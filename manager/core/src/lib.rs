@@ -4,7 +4,9 @@
 //! manager hands in the time, the identifiers and the facts, and carries out what is decided, after it is committed
 //! (design §3).
 
+pub mod cloudevent;
 pub mod cluster;
+pub mod event;
 pub mod hook;
 pub mod introspection;
 pub mod machine;
@@ -12,3 +14,4 @@ pub mod operation;
 pub mod policy;
 pub mod refresh;
 pub mod run;
+pub mod webhook;

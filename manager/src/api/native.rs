@@ -8,6 +8,7 @@ pub mod change;
 pub mod drift;
 pub mod error;
 pub mod event;
+pub mod filter;
 pub mod guard;
 pub mod host;
 pub mod identity;
@@ -18,18 +19,25 @@ pub mod path;
 pub mod query;
 pub mod rule;
 pub mod section;
+pub mod stream;
 pub mod version;
+pub mod webhook;
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::{Extension, Router};
 use hostler_core::policy::Action;
 use http::{HeaderValue, StatusCode, header};
+use tokio_util::sync::CancellationToken;
 
 use super::Api;
+use crate::webhook::Webhooks;
 use error::Error;
+use stream::Streams;
 
 /// One thing that can be asked.
 #[derive(Clone, Copy, Debug)]
@@ -73,12 +81,22 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/join-tokens", Some(Action::JoinToken), || get(join_token::list)),
     route("DELETE", "/join-tokens/{id}", Some(Action::JoinToken), || delete(join_token::revoke)),
     route("GET", "/events", Some(Action::TaskRead), || get(event::list)),
+    route("GET", "/events/stream", Some(Action::TaskRead), || get(stream::follow)),
+    route("POST", "/webhooks", Some(Action::Webhook), || post(webhook::create)),
+    route("GET", "/webhooks", Some(Action::Webhook), || get(webhook::list)),
+    route("GET", "/webhooks/{id}", Some(Action::Webhook), || get(webhook::show)),
+    route("PATCH", "/webhooks/{id}", Some(Action::Webhook), || patch(webhook::change)),
+    route("DELETE", "/webhooks/{id}", Some(Action::Webhook), || delete(webhook::delete)),
+    route("POST", "/webhooks/{id}/test", Some(Action::Webhook), || post(webhook::test)),
+    route("POST", "/webhooks/{id}/rotate", Some(Action::Webhook), || post(webhook::rotate)),
+    route("GET", "/webhooks/{id}/dead-letters", Some(Action::Webhook), || get(webhook::dead_letters)),
+    route("POST", "/webhooks/{id}/dead-letters/{number}/replay", Some(Action::Webhook), || post(webhook::replay)),
     route("POST", "/rules/dry-run", Some(Action::IntrospectionRule), || post(rule::dry_run)),
     route("PUT", "/rules/{id}", Some(Action::IntrospectionRule), || put(rule::replace)),
 ];
 
-/// The native API, to be nested at `/api`.
-pub fn routes(api: Api) -> Router {
+/// The native API, to be nested at `/api`. Answers that have no end of their own end at `stop`.
+pub fn routes(api: Api, stop: CancellationToken) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let handler = (route.handler)();
@@ -94,6 +112,8 @@ pub fn routes(api: Api) -> Router {
             Error::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method; see the header Allow")
         })
         .layer(axum::middleware::map_response(never_stored))
+        .layer(Extension(Streams::new(api.config.events.streams_max, stop)))
+        .layer(Extension(Webhooks::new(api.engine.clone(), Arc::clone(api.hooks.vault()), &api.config)))
         .layer(DefaultBodyLimit::max(body::BODY_MAX))
         .with_state(api)
 }

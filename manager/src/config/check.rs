@@ -31,17 +31,17 @@ impl Settings for Config {
         check_auth(&self.auth)?;
         super::proof::check(&self.auth, &self.listen)?;
         self.check_numbers()?;
+        check_networks("introspection.callback_networks", &self.introspection.callback_networks)?;
+        check_networks("webhooks.allow_networks", &self.webhooks.allow_networks)?;
+        check_networks("webhooks.deny_networks", &self.webhooks.deny_networks)?;
+        if !hostler_core::cloudevent::name_fits(&self.events.name) {
+            return refuse("events.name", "must have from 1 to 64 of A-Z, a-z, 0-9, '.', '-' and '_'");
+        }
         if self.pki.as_ref().is_some_and(|pki| !pki.uri_prefix.contains("://")) {
             return refuse(
                 "pki.uri_prefix",
                 "must be the beginning of a URI, such as \"spiffe://example.org/hostler/\"",
             );
-        }
-        for (index, network) in self.introspection.callback_networks.iter().enumerate() {
-            if Network::parse(network).is_none() {
-                let rule = "must be a network in CIDR notation, such as \"192.0.2.0/24\"";
-                return refuse(format!("introspection.callback_networks.{index}"), rule);
-            }
         }
         self.log.check()
     }
@@ -51,7 +51,7 @@ impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
         let (croit, refresh) = (&self.croit, &introspection.refresh);
-        let rules: [(&str, u64, RangeInclusive<u64>, &str); 20] = [
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 23] = [
             ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
             ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
             ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
@@ -64,6 +64,9 @@ impl Config {
             ("croit.script_max_bytes", croit.script_max_bytes.into(), 1..=1_048_576, " bytes"),
             ("croit.calls_per_second", croit.calls_per_second.into(), 1..=1_000_000, ""),
             ("croit.calls_burst", croit.calls_burst.into(), 1..=10_000_000, ""),
+            ("events.streams_max", self.events.streams_max.into(), 1..=100_000, ""),
+            ("webhooks.max", self.webhooks.max.into(), 0..=10_000, ""),
+            ("webhooks.timeout_s", self.webhooks.timeout_s.into(), 1..=30, " seconds"),
             ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
             ("retention.tasks_days", retention.tasks_days.into(), 1..=36_500, " days"),
             ("introspection.refresh.at_once_percent", refresh.at_once_percent.into(), 1..=100, " percent"),
@@ -86,6 +89,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn check_networks(key: &str, networks: &[String]) -> Check {
+    for (index, network) in networks.iter().enumerate() {
+        if Network::parse(network).is_none() {
+            return refuse(format!("{key}.{index}"), "must be a network in CIDR notation, such as \"192.0.2.0/24\"");
+        }
+    }
+    Ok(())
 }
 
 fn check_listen(listen: &Listen) -> Check {

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use crate::store::{Connection, Result, event, identity, inventory, job, join_token, target, task};
+use crate::store::{Connection, Result, event, identity, inventory, job, join_token, target, task, webhook};
 
 /// How long finished things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,9 @@ impl Engine {
         let (now, keep) = (self.clock.now(), self.settings.retention);
         let mut removed = 0;
         removed += self.batches(move |tx| Box::pin(event::event_prune(tx, now.before(keep.events), BATCH))).await?;
+        // A dead letter is of no use without its event.
+        let letters = now.before(keep.events);
+        removed += self.batches(move |tx| Box::pin(webhook::dead_letter_prune(tx, letters, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(task::task_prune(tx, now.before(keep.tasks), BATCH))).await?;
         let outputs = now.before(OUTPUTS);
         removed += self.batches(move |tx| Box::pin(target::output_prune(tx, outputs, BATCH))).await?;

@@ -14,10 +14,14 @@ use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, 
 use hostler_core::operation::Operation;
 use hostler_core::refresh::Refresh;
 use hostler_core::run::Run;
+use hostler_core::webhook::Webhook;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ChainDomain, ClusterDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn};
+use super::{
+    ChainDomain, ClusterDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn,
+    WebhookDomain,
+};
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -220,6 +224,7 @@ async fn step_kind(
         Operation::KIND => step_of::<OperationDomain>(turn, tx, subject, happening).await,
         Chain::KIND => step_of::<ChainDomain>(turn, tx, subject, happening).await,
         Cluster::KIND => step_of::<ClusterDomain>(turn, tx, subject, happening).await,
+        Webhook::KIND => step_of::<WebhookDomain>(turn, tx, subject, happening).await,
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
 }

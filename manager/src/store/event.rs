@@ -2,28 +2,11 @@
 
 use hostler_common::id::EventNumber;
 use hostler_common::time::Timestamp;
+pub use hostler_core::event::Recorded as Record;
 use hostler_core::machine::Event;
-use serde_json::Value;
 
 use super::cause;
 use super::tx::{Connection, Result, next_number};
-
-/// A stored event.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    /// Its number; rises with each.
-    pub number: EventNumber,
-    /// When it happened.
-    pub at: Timestamp,
-    /// The stable name.
-    pub kind: String,
-    /// What it is about.
-    pub subject: String,
-    /// Who caused it, where somebody did.
-    pub actor: Option<String>,
-    /// The particulars.
-    pub data: Value,
-}
 
 /// Appends an event, with what it was caused by.
 ///
@@ -66,12 +49,34 @@ pub async fn event_list(connection: &mut Connection, after: EventNumber, limit: 
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|(number, at, kind, subject, actor, data)| {
-            let data = serde_json::from_str(&data)?;
-            Ok(Record { number: EventNumber(number), at: Timestamp::from_micros(at), kind, subject, actor, data })
-        })
-        .collect()
+    rows.into_iter().map(record).collect()
+}
+
+fn record((number, at, kind, subject, actor, data): Row) -> Result<Record> {
+    let data = serde_json::from_str(&data)?;
+    Ok(Record { number: EventNumber(number), at: Timestamp::from_micros(at), kind, subject, actor, data })
+}
+
+/// An event; `None` if there is none of that number, or none any more.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn event_find(connection: &mut Connection, number: EventNumber) -> Result<Option<Record>> {
+    let row: Option<Row> = sqlx::query_as("select number, at, kind, subject, actor, data from event where number = $1")
+        .bind(number.0)
+        .fetch_optional(connection)
+        .await?;
+    row.map(record).transpose()
+}
+
+/// The number of the newest event, also if that was removed since; 0 before the first. Numbers have no holes, so a reader
+/// that knows it also knows what it missed.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn event_newest(connection: &mut Connection) -> Result<EventNumber> {
+    let row: (i64,) = sqlx::query_as("select value from counter where name = 'event'").fetch_one(connection).await?;
+    Ok(EventNumber(row.0))
 }
 
 /// Removes at most `limit` events from before `until`, the oldest first; returns how many.

@@ -103,7 +103,8 @@ async fn spec_4_2_flags_of_the_cluster() {
     let id = app.host("h1").await;
     let check = Check { message: "noout flag(s) set".into(), ..Check::default() };
     let health = Health { status: "HEALTH_WARN".into(), checks: [("OSDMAP_FLAGS".to_owned(), check)].into() };
-    app.api.fleet.cluster_state(id, ClusterState { fsid: "f".into(), health: Some(health), ..ClusterState::default() });
+    let state = ClusterState { fsid: "f".into(), health: Some(health), ..ClusterState::default() };
+    app.api.fleet.cluster_state(id, state).await.unwrap();
     let flags = app.get("/api/maintenance/flags").await.expect(200);
     let set: Vec<_> = flags.as_array().unwrap().iter().filter(|flag| flag["currentState"] == true).collect();
     assert_eq!((set.len(), &set[0]["name"], &set[0]["recommendedState"]), (1, &json!("noout"), &json!(false)));

@@ -3,21 +3,24 @@
 use axum::Json;
 use axum::extract::State;
 use hostler_common::id::EventNumber;
-use hostler_common::text::clip;
+use hostler_core::event::Filter;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{Error, Result};
+use super::filter;
 use super::query::Query;
 use crate::api::Api;
+use crate::store::Connection;
 use crate::store::event::{Record, event_list};
-
-/// Longest text inside an event that is shown, in bytes.
-const TEXT_MAX: usize = 4 << 10;
 
 /// How large the particulars of all events of an answer may be together, in bytes. A page that reaches it ends early;
 /// `last` says where the next one begins.
 const PAGE_MAX: usize = 2 << 20;
+
+/// How many events are looked at in one go for a filter, and how often: a page may end early, and even be empty.
+const LOOK: u32 = 500;
+const LOOKS: usize = 40;
 
 /// `Event` of docs/native-api.md.
 #[derive(Clone, Debug, Serialize)]
@@ -49,11 +52,45 @@ pub async fn list(State(api): State<Api>, mut query: Query) -> Result<Json<Event
             read.ok_or_else(|| Error::field("after", "must be the number of an event, or 0"))?
         }
     };
-    let limit = query.limit()?;
+    let (limit, filter) = (query.limit()?, filter::of_query(&api, &mut query).await?);
     query.finish()?;
     let mut connection = api.engine.store.read().await?;
-    let found = event_list(&mut connection, EventNumber(after), limit).await?;
-    Ok(Json(page(found, after, PAGE_MAX)))
+    let (found, looked_at) = wanted(&mut connection, &filter, EventNumber(after), limit).await?;
+    let whole = found.len();
+    let mut events = page(found, after, PAGE_MAX);
+    if events.data.len() == whole && whole < limit as usize {
+        // What is not wanted needs no second look.
+        events.last = looked_at.0;
+    }
+    Ok(Json(events))
+}
+
+/// Events after a number that fit a filter, and the last one that was looked at.
+async fn wanted(
+    connection: &mut Connection,
+    filter: &Filter,
+    after: EventNumber,
+    limit: u32,
+) -> crate::store::Result<(Vec<Record>, EventNumber)> {
+    let (mut found, mut at) = (Vec::new(), after);
+    for _ in 0..LOOKS {
+        let size = if *filter == Filter::default() { limit } else { LOOK };
+        let read = event_list(connection, at, size).await?;
+        let end = read.len() < size as usize;
+        for event in read {
+            at = event.number;
+            if filter.matches(&event) {
+                found.push(event);
+            }
+            if found.len() >= limit as usize {
+                return Ok((found, at));
+            }
+        }
+        if end {
+            break;
+        }
+    }
+    Ok((found, at))
 }
 
 /// As many events as fit, and always the first, so that a reader gets on.
@@ -61,9 +98,8 @@ fn page(found: Vec<Record>, after: i64, max: usize) -> Events {
     let mut events = Events { data: Vec::with_capacity(found.len()), last: after };
     let mut size = 0;
     for record in found {
-        let mut data = record.data;
-        shorten(&mut data);
-        size += data.to_string().len();
+        let record = record.shortened();
+        size += record.data.to_string().len();
         if size > max && !events.data.is_empty() {
             break;
         }
@@ -74,25 +110,16 @@ fn page(found: Vec<Record>, after: i64, max: usize) -> Events {
             kind: record.kind,
             subject: record.subject,
             actor: record.actor,
-            data,
+            data: record.data,
         });
     }
     events
 }
 
-/// Cuts long texts. Stored JSON came through the parser, so its depth is bounded.
-fn shorten(value: &mut Value) {
-    match value {
-        Value::String(text) if text.len() > TEXT_MAX => *text = format!("{}…", clip(text, TEXT_MAX)),
-        Value::Array(items) => items.iter_mut().for_each(shorten),
-        Value::Object(map) => map.values_mut().for_each(shorten),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hostler_common::time::Timestamp;
+    use hostler_core::event::TEXT_MAX;
     use serde_json::json;
 
     use super::*;

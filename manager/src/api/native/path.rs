@@ -1,7 +1,7 @@
 //! What the path names.
 
 use axum::extract::{FromRef, FromRequestParts, Path};
-use hostler_common::id::{HostId, uuid_like};
+use hostler_common::id::{EventNumber, HostId, uuid_like};
 use http::StatusCode;
 use http::request::Parts;
 
@@ -85,5 +85,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Inventory {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
         segment(parts, "inventory").await.map(Self)
+    }
+}
+
+/// The event in the path: `{number}`.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter(pub EventNumber);
+
+impl<S: Send + Sync> FromRequestParts<S> for Letter {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
+        let text = segment(parts, "number").await?;
+        let wrong = |_| Error::not_found(format!("there is no event with the number {}", shown(&text)));
+        text.parse().map(Self).map_err(wrong)
     }
 }

@@ -13,7 +13,7 @@ use crate::api::{Api, croit, identity, introspection, native};
 pub fn router(api: Api, stop: CancellationToken) -> Router {
     let trail = Trail::start(&api);
     Router::new()
-        .nest("/api", native::routes(api.clone()).merge(croit::routes(&api)))
+        .nest("/api", native::routes(api.clone(), stop.clone()).merge(croit::routes(&api)))
         .nest_service("/identity", identity::routes(api.clone()))
         .merge(introspection::mounted(api.clone(), "/introspection"))
         .merge(introspection::literals(api.clone()))
