@@ -4,6 +4,7 @@
 
 mod callback_token;
 mod cause;
+mod cluster;
 mod complete;
 mod disk_full;
 mod durable;
@@ -20,6 +21,7 @@ mod refresh;
 mod rule;
 mod task;
 mod transaction;
+mod webhook;
 mod writer;
 
 use hostler_common::id::HostId;
