@@ -3,10 +3,12 @@
 //! It knows the shapes of errors and pages and nothing else; what the answers mean is the commands' business. It follows
 //! no redirect, so a token never goes to another server.
 
+pub mod stream;
+
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Certificate, Method, StatusCode, Url, header};
+use reqwest::{Certificate, Method, Response, StatusCode, Url, header};
 use serde_json::{Value, json};
 
 use crate::connect::{Login, Target};
@@ -289,18 +291,8 @@ impl Call<'_> {
     /// # Errors
     /// The manager is not reached or refuses, or the answer is too large.
     pub async fn reply(self) -> Result<Reply, Failure> {
-        let Self { client, doing, method, url, body, headers } = self;
-        let mut request = client.http.request(method, url?).header(header::ACCEPT, "application/json");
-        if let Some(token) = &client.token {
-            request = request.header("X-Auth-Token", sensitive(&doing, token)?);
-        }
-        for (name, value) in headers {
-            request = request.header(name, sensitive(&doing, &value)?);
-        }
-        if let Some(body) = &body {
-            request = request.json(body);
-        }
-        let mut response = request.send().await.map_err(|error| client.unreachable(&doing, &error))?;
+        let (client, doing) = (self.client, self.doing.clone());
+        let mut response = self.send("application/json", REQUEST_TIMEOUT).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| client.unreachable(&doing, &error))? {
             if bytes.len() + chunk.len() > ANSWER_MAX {
@@ -313,6 +305,22 @@ impl Call<'_> {
             return Ok(Reply { headers: response.headers().clone(), body: bytes });
         }
         Err(refusal(&doing, response.status(), response.headers(), &bytes))
+    }
+
+    /// Sends it and returns the answer, whatever its status; the whole exchange may take so long.
+    async fn send(self, accept: &'static str, patience: Duration) -> Result<Response, Failure> {
+        let Self { client, doing, method, url, body, headers } = self;
+        let mut request = client.http.request(method, url?).header(header::ACCEPT, accept).timeout(patience);
+        if let Some(token) = &client.token {
+            request = request.header("X-Auth-Token", sensitive(&doing, token)?);
+        }
+        for (name, value) in headers {
+            request = request.header(name, sensitive(&doing, &value)?);
+        }
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        request.send().await.map_err(|error| client.unreachable(&doing, &error))
     }
 }
 
