@@ -1,7 +1,7 @@
 //! What is said of a hook on the command line.
 
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use hostler_common::hook::HookPoint;
 use serde_json::{Map, Value, json};
 
@@ -11,9 +11,13 @@ use crate::commands::values;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// The names of all moments, for checks and completions.
-pub fn events() -> PossibleValuesParser {
-    HookPoint::ALL.iter().map(|point| PossibleValue::new(point.name()).help(point.description())).into()
+/// The names of all moments in any case of letters, for checks and completions.
+pub fn events() -> impl TypedValueParser<Value = String> {
+    let names = HookPoint::ALL.iter().map(|point| PossibleValue::new(point.name()).help(point.description()));
+    PossibleValuesParser::new(names).map(|given| {
+        let known = HookPoint::ALL.iter().map(|point| point.name()).find(|name| name.eq_ignore_ascii_case(&given));
+        known.map_or(given, str::to_owned)
+    })
 }
 
 /// A hook to be made.
