@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    agent, clouds_yaml, completion, credential, event, host, introspect, inventory, join_token, project, role, rule,
-    task, user, webhook,
+    agent, audit, ceph, clouds_yaml, completion, credential, event, hook, host, introspect, inventory, join_token,
+    project, role, rule, script, secret, step, task, user, webhook,
 };
 use crate::connect::ConnectArgs;
 use crate::failure::EXIT_CODES;
@@ -48,6 +48,24 @@ pub enum Command {
     /// Agents of hosts
     #[command(subcommand)]
     Agent(agent::AgentCommand),
+    /// Programs of yours that run on hosts
+    #[command(subcommand)]
+    Script(script::ScriptCommand),
+    /// Scripts bound to moments
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
+    /// Values that scripts get and nobody reads back
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
+    /// Changes of a host
+    #[command(subcommand)]
+    Step(step::StepCommand),
+    /// Changes of a Ceph cluster and of its disks
+    #[command(subcommand)]
+    Ceph(ceph::CephCommand),
+    /// Who changed what through the manager
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Long-running things that somebody asked for
     #[command(subcommand)]
     Task(task::TaskCommand),

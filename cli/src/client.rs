@@ -359,7 +359,8 @@ fn hint(kind: Kind) -> Option<&'static str> {
         | Kind::Conflict
         | Kind::Rejected
         | Kind::Deadline
-        | Kind::Interrupted => None,
+        | Kind::Interrupted
+        | Kind::Script(_) => None,
     }
 }
 

@@ -2,20 +2,28 @@
 //! columns it shows.
 
 pub mod agent;
+pub mod audit;
+pub mod ceph;
 pub mod clouds_yaml;
 pub mod completion;
 pub mod credential;
 pub mod drift;
 pub mod event;
+pub mod hook;
 pub mod host;
 pub mod identity;
 pub mod introspect;
 pub mod inventory;
 pub mod join_token;
 pub mod machine;
+pub mod outcome;
 pub mod project;
 pub mod role;
 pub mod rule;
+pub mod script;
+pub mod secret;
+pub mod select;
+pub mod step;
 pub mod task;
 pub mod user;
 pub mod values;
@@ -39,6 +47,12 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Rule(command) => rule::run(command, context).await,
         Command::JoinToken(command) => join_token::run(command, context).await,
         Command::Agent(command) => agent::run(command, context).await,
+        Command::Script(command) => script::run(command, context).await,
+        Command::Hook(command) => hook::run(command, context).await,
+        Command::Secret(command) => secret::run(command, context).await,
+        Command::Step(command) => step::run(command, context).await,
+        Command::Ceph(command) => ceph::run(command, context).await,
+        Command::Audit(command) => audit::run(command, context).await,
         Command::Task(command) => task::run(command, context).await,
         Command::Event(command) => event::run(command, context).await,
         Command::Webhook(command) => webhook::run(command, context).await,

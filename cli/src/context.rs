@@ -1,5 +1,7 @@
 //! What every command is given: where to print, and how to reach the manager.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::Value;
 
 use crate::client::Client;
@@ -13,13 +15,44 @@ pub struct Context {
     pub output: Output,
     /// The connection options as given.
     pub connect: ConnectArgs,
+    /// Whether the command sees to Ctrl-C itself now.
+    interrupts: AtomicBool,
+}
+
+/// While this lives, the command sees to Ctrl-C itself.
+pub struct Interrupts<'a>(&'a AtomicBool);
+
+impl Drop for Interrupts<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Context {
     /// Looks at the terminal and keeps the options.
     #[must_use]
     pub fn new(format: Format, connect: ConnectArgs) -> Self {
-        Self { output: Output::detect(format), connect }
+        Self { output: Output::detect(format), connect, interrupts: AtomicBool::new(false) }
+    }
+
+    /// From now on the command sees to Ctrl-C itself.
+    #[must_use]
+    pub fn take_interrupts(&self) -> Interrupts<'_> {
+        self.interrupts.store(true, Ordering::Relaxed);
+        Interrupts(&self.interrupts)
+    }
+
+    /// Ctrl-C that the command does not see to itself.
+    pub async fn interrupted(&self) {
+        loop {
+            // Where signals cannot be had, Ctrl-C ends the process as ever.
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if !self.interrupts.load(Ordering::Relaxed) {
+                return;
+            }
+        }
     }
 
     /// A client with a token; logs in if there is a password but no token.

@@ -29,6 +29,8 @@ pub enum Kind {
     Deadline,
     /// Ended by Ctrl-C.
     Interrupted,
+    /// A script ended so on a host; its code is ours.
+    Script(u8),
 }
 
 /// Every exit code and its meaning, in the order of the codes; source of `--help`.
@@ -62,6 +64,7 @@ impl Kind {
             Self::Unavailable => 8,
             Self::Deadline => 9,
             Self::Interrupted => 130,
+            Self::Script(code) => code,
         }
     }
 

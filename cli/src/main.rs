@@ -9,6 +9,7 @@ mod commands;
 mod connect;
 mod context;
 mod failure;
+mod follow;
 mod output;
 mod prompt;
 mod up;
@@ -57,6 +58,6 @@ async fn interruptible(cli: Cli) -> Result<(), Failure> {
     }
     tokio::select! {
         outcome = commands::run(cli.command, &context) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+        () = context.interrupted() => Err(Failure::interrupted()),
     }
 }

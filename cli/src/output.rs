@@ -50,26 +50,81 @@ impl Theme {
     }
 }
 
+/// A way out of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
 /// The two ways out of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     format: Format,
     theme: Theme,
     progress: bool,
+    /// Whether there is a terminal, by [`Sink`].
+    terminals: [bool; 2],
+    /// Whether that terminal may show colours, by [`Sink`].
+    colors: [bool; 2],
 }
 
 impl Output {
     /// Looks at the terminal and at `NO_COLOR` once, at start.
     #[must_use]
     pub fn detect(format: Format) -> Self {
-        let tty = io::stdout().is_terminal();
+        let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
+        let [tty, err_tty] = terminals;
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = if tty { terminal_width() } else { None };
-        Self {
-            format,
-            theme: Theme { color: tty && !no_color && !dumb, width },
-            progress: io::stderr().is_terminal() && !dumb,
+        let colors = terminals.map(|tty| tty && !no_color && !dumb);
+        let theme = Theme { color: colors[Sink::Out as usize], width };
+        Self { format, theme, progress: err_tty && !dumb, terminals, colors }
+    }
+
+    /// As on files and pipes.
+    #[cfg(test)]
+    #[must_use]
+    pub fn plain() -> Self {
+        let theme = Theme::plain();
+        Self { format: Format::Table, theme, progress: false, terminals: [false; 2], colors: [false; 2] }
+    }
+
+    /// As on a terminal with colours.
+    #[cfg(test)]
+    #[must_use]
+    pub fn colored() -> Self {
+        Self { terminals: [true; 2], colors: [true; 2], ..Self::plain() }
+    }
+
+    /// Whether there is a terminal at the end of that way.
+    #[must_use]
+    pub fn is_terminal(&self, sink: Sink) -> bool {
+        self.terminals[sink as usize]
+    }
+
+    /// Whether colours may go that way.
+    #[must_use]
+    pub fn has_color(&self, sink: Sink) -> bool {
+        self.colors[sink as usize]
+    }
+
+    /// Passes on bytes that somebody else wrote.
+    ///
+    /// # Errors
+    /// Standard output cannot be written. That nobody can hear standard error is no reason to fail.
+    pub fn pass(&self, sink: Sink, bytes: &[u8]) -> Result<(), Failure> {
+        match sink {
+            Sink::Out => write_out(bytes),
+            Sink::Err => {
+                let mut err = io::stderr().lock();
+                let written = err.write_all(bytes).and_then(|()| err.flush());
+                drop(written);
+                Ok(())
+            }
         }
     }
 

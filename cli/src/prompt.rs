@@ -27,6 +27,46 @@ pub async fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     Err(Failure::new(Kind::Interrupted, "nothing was done", "the answer was not yes"))
 }
 
+/// Whether there is somebody at a terminal who can be asked.
+#[must_use]
+pub fn somebody() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks before something that cannot be undone; without a terminal only `--yes` counts as the yes.
+///
+/// # Errors
+/// The answer is not yes, or nobody can be asked.
+pub async fn insist(yes: bool, doing: &str, question: &str) -> Result<(), Failure> {
+    if !yes && !somebody() {
+        let why = "it destroys data, and there is no terminal to ask at";
+        return Err(Failure::new(Kind::Usage, format!("cannot {doing}"), why).hint("say so with --yes"));
+    }
+    confirm(yes, question).await
+}
+
+/// Asks a question and returns the answer in small letters.
+///
+/// # Errors
+/// Standard input cannot be read.
+pub async fn choice(question: &str) -> Result<String, Failure> {
+    ask(question);
+    Ok(line().await?.trim().to_ascii_lowercase())
+}
+
+/// A value that is not to be seen, asked for once at the terminal.
+///
+/// # Errors
+/// There is no terminal, or nothing was typed.
+pub async fn secret(output: &Output, what: &str) -> Result<String, Failure> {
+    let refused = |why: &str| Failure::new(Kind::Usage, format!("cannot take {what}"), why);
+    if !somebody() {
+        return Err(refused("there is no terminal to ask at").hint("name a file with --file, - for standard input"));
+    }
+    let value = hidden(output, &format!("{what}: ")).await?;
+    if value.is_empty() { Err(refused("it is empty")) } else { Ok(value) }
+}
+
 /// A new password: the first line of standard input with `from_stdin`, otherwise asked for twice at the terminal.
 ///
 /// # Errors

@@ -5,13 +5,17 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{values, wait};
+use super::{outcome, values, wait};
 use crate::client::Client;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
+use crate::follow;
 use crate::output::field::{UNKNOWN, list, moment, show, string};
 use crate::output::table::{self, Column};
 use crate::output::{Theme, human};
+
+/// The kind of tasks that run a script.
+pub const RUN: &str = "run";
 
 /// What to do with tasks.
 #[derive(Subcommand, Debug)]
@@ -76,6 +80,7 @@ pub async fn run(command: TaskCommand, context: &Context) -> Result<(), Failure>
             let task = call.json().await.map_err(unknown)?;
             context.output.data(&task, |theme| record(theme, &task))
         }
+        TaskCommand::Watch { id, timeout: None } => follow_run(context, &client, id).await,
         TaskCommand::Watch { id, timeout } => watch(context, &client, id, timeout).await,
         TaskCommand::Cancel { id } => {
             let path = ["api", "tasks", &id.to_string(), "cancel"];
@@ -111,6 +116,15 @@ async fn answer(context: &Context, client: &Client, id: i64, response: &str) -> 
     Ok(())
 }
 
+/// Follows a task without an end in sight: one that runs a script with its output, like `script run` does.
+async fn follow_run(context: &Context, client: &Client, id: i64) -> Result<(), Failure> {
+    let task = client.get(format!("watch task {id}"), &["api", "tasks", &id.to_string()]).json().await;
+    if task.map_err(unknown)?["kind"] != RUN {
+        return watch(context, client, id, None).await;
+    }
+    outcome::of_run(context, follow::run(context, id).await?).await
+}
+
 async fn watch(context: &Context, client: &Client, id: i64, timeout: Option<Duration>) -> Result<(), Failure> {
     let progress = context.output.progress();
     let mut told = 0;
@@ -134,7 +148,8 @@ async fn watch(context: &Context, client: &Client, id: i64, timeout: Option<Dura
         .hint(format!("`hostler task show {id}` has its steps and output")))
 }
 
-fn unknown(failure: Failure) -> Failure {
+/// Adds to "no such task" where to find those that are there.
+pub fn unknown(failure: Failure) -> Failure {
     if failure.kind == Kind::NotFound { failure.hint("`hostler task list` shows the newest tasks") } else { failure }
 }
 
@@ -161,7 +176,8 @@ fn step_columns() -> Vec<Column> {
     ]
 }
 
-fn rows(task: &Value) -> Vec<(&'static str, String)> {
+/// The lines of a record of a task.
+pub fn rows(task: &Value) -> Vec<(&'static str, String)> {
     vec![
         ("Task", show(task, "id")),
         ("State", show(task, "state")),
@@ -178,7 +194,7 @@ fn rows(task: &Value) -> Vec<(&'static str, String)> {
 }
 
 /// What a task asks, and the answers that it offers.
-fn question(task: &Value) -> String {
+pub fn question(task: &Value) -> String {
     let asked = &task["question"];
     let Some(message) = string(asked, "message") else { return UNKNOWN.into() };
     let options: Vec<&str> = list(asked, "responseOptions").iter().filter_map(Value::as_str).collect();
@@ -197,7 +213,8 @@ fn record(theme: &Theme, task: &Value) -> String {
     text
 }
 
-fn step_line(step: &Value) -> String {
+/// A step in one line.
+pub fn step_line(step: &Value) -> String {
     let parts = ["at", "host", "what", "outcome", "detail"].map(|key| match key {
         "at" => moment(step, key),
         _ => show(step, key),

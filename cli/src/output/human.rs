@@ -17,6 +17,24 @@ pub fn clean_lines(text: &str) -> String {
     text.chars().map(|c| if c == '\n' { c } else { harmless(c) }).collect()
 }
 
+/// A line of a program's output without the sequences with which it meant to steer a terminal; tabs stay.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.strip_suffix('\r').unwrap_or(text).chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\t' => plain.push(c),
+            // A control sequence ends with its first letter or another sign from `@` on.
+            '\u{1b}' if rest.next_if_eq(&'[').is_some() => {
+                while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+            }
+            _ => plain.push(harmless(c)),
+        }
+    }
+    plain
+}
+
 fn harmless(c: char) -> char {
     let steers = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if c.is_control() || steers { char::REPLACEMENT_CHARACTER } else { c }
@@ -160,5 +178,6 @@ mod tests {
         assert_eq!(clean("a\u{1b}[31mb\nc\u{202e}d\u{9b}"), "a\u{fffd}[31mb c\u{fffd}d\u{fffd}");
         assert_eq!(clean_lines("a\nb\r"), "a\nb\u{fffd}");
         assert_eq!(clean("Größe ✓"), "Größe ✓");
+        assert_eq!(plain("a\tb \u{1b}[1;31mred\u{1b}[0m\u{7} \u{1b}]0;x\r"), "a\tb red\u{fffd} \u{fffd}]0;x");
     }
 }

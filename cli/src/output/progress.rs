@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// How often the line moves.
+const TICK: Duration = Duration::from_millis(120);
+
 /// One line of progress. Disappears when dropped.
 pub struct Progress(ProgressBar);
 
@@ -14,7 +17,7 @@ impl Progress {
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
         if visible {
-            bar.enable_steady_tick(Duration::from_millis(120));
+            bar.enable_steady_tick(TICK);
         }
         Self(bar)
     }
@@ -40,7 +43,24 @@ impl Progress {
 
     /// Prints a line to standard error without disturbing the progress line.
     pub fn note(&self, output: &super::Output, text: &str) {
-        self.0.suspend(|| output.note(text));
+        self.aside(|| output.note(text));
+    }
+
+    /// Has something written without disturbing the progress line.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.0.suspend(write)
+    }
+
+    /// Takes the line away while somebody is asked something.
+    pub fn hide(&self) {
+        self.0.disable_steady_tick();
+        self.0.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    /// Brings it back.
+    pub fn show(&self) {
+        self.0.set_draw_target(ProgressDrawTarget::stderr());
+        self.0.enable_steady_tick(TICK);
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use hostler_common::id::{HostId, JobId};
-use hostler_common::job::{Captured, Stream};
+use hostler_common::job::{Captured, Merged, Stream};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -21,6 +21,9 @@ const TAIL: usize = 64 << 10;
 
 /// How many bytes of all running scripts together are kept.
 const ALL_MAX: usize = 64 << 20;
+
+/// How many changes of stream are kept of a running script.
+const MARKS: usize = 1024;
 
 /// The largest piece that is taken.
 pub const PIECE_MAX: usize = 64 << 10;
@@ -67,6 +70,8 @@ struct Kept {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     end: u64,
+    /// Where the stream changes, as in [`Merged`].
+    marks: Vec<(u64, Stream)>,
 }
 
 impl Default for Outputs {
@@ -83,7 +88,7 @@ impl Outputs {
 
     /// The job is open and belongs to that host: its output may come.
     pub fn begin(&self, job: JobId, host: HostId) {
-        let fresh = || Kept { host, head: Vec::new(), tail: VecDeque::new(), end: 0 };
+        let fresh = || Kept { host, head: Vec::new(), tail: VecDeque::new(), end: 0, marks: Vec::new() };
         self.lock().jobs.entry(job).or_insert_with(fresh);
     }
 
@@ -98,6 +103,7 @@ impl Outputs {
             return;
         }
         let (bytes, offset) = (bytes.slice(known..), offset.max(kept.end));
+        kept.mark(offset, stream);
         kept.keep(&bytes, offset, size);
         drop(running);
         // Nobody may be watching.
@@ -106,10 +112,11 @@ impl Outputs {
 
     /// What is kept of the output of a running script; `None` if it has none yet, or is not running.
     #[must_use]
-    pub fn so_far(&self, job: JobId) -> Option<Captured> {
+    pub fn so_far(&self, job: JobId) -> Option<Merged> {
         let running = self.lock();
         let kept = running.jobs.get(&job)?;
-        Some(Captured { head: kept.head.clone(), tail: kept.tail.iter().copied().collect(), total: kept.end })
+        let bytes = Captured { head: kept.head.clone(), tail: kept.tail.iter().copied().collect(), total: kept.end };
+        Some(Merged { bytes, marks: kept.marks.clone(), dropped: 0 })
     }
 
     /// The outcome of a job is recorded.
@@ -135,6 +142,26 @@ impl Outputs {
 }
 
 impl Kept {
+    /// Notes that what follows is of that stream. Changes among bytes that are gone are forgotten; where there are still too
+    /// many, what follows counts to the stream before.
+    fn mark(&mut self, offset: u64, stream: Stream) {
+        if self.marks.last().is_some_and(|(_, last)| *last == stream) {
+            return;
+        }
+        if self.marks.len() >= MARKS {
+            let (head, tail) = (self.head.len() as u64, self.end - self.tail.len() as u64);
+            let kept_from = self.marks.iter().rposition(|(at, _)| *at <= tail).unwrap_or(0);
+            let mut place = 0;
+            self.marks.retain(|(at, _)| {
+                place += 1;
+                *at < head || place > kept_from
+            });
+        }
+        if self.marks.len() < MARKS {
+            self.marks.push((offset, stream));
+        }
+    }
+
     /// Keeps what fits; `size` is what all jobs have together.
     fn keep(&mut self, bytes: &[u8], offset: u64, size: &mut usize) {
         let before = self.head.len() + self.tail.len();
@@ -200,7 +227,7 @@ mod tests {
         assert_eq!((&bytes[..], offset), (&b"hello "[..], 0));
         let Some(Live::Piece { bytes, offset, .. }) = watcher.next().await else { panic!() };
         assert_eq!((&bytes[..], offset), (&b"world"[..], 6));
-        assert_eq!(outputs.so_far(job(1)).unwrap().head, b"hello world");
+        assert_eq!(outputs.so_far(job(1)).unwrap().bytes.head, b"hello world");
         outputs.end(job(1));
         assert_eq!(watcher.next().await, Some(Live::Ended(job(1))));
         assert_eq!(outputs.so_far(job(1)), None);
@@ -220,6 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn changes_of_stream_are_known_and_bounded() {
+        let outputs = Outputs::default();
+        outputs.begin(job(1), host(1));
+        let streams = [Stream::Stdout, Stream::Stderr];
+        for n in 0..4_u64 {
+            outputs.take(job(1), n, streams[usize::from(n >= 2)], Bytes::from_static(b"x"));
+        }
+        assert_eq!(outputs.so_far(job(1)).unwrap().marks, [(0, Stream::Stdout), (2, Stream::Stderr)]);
+        let size = 1000;
+        for n in 0..3000 {
+            let piece = Bytes::from(vec![b'x'; size]);
+            outputs.take(job(1), 4 + n * size as u64, streams[(n % 2) as usize], piece);
+        }
+        let kept = outputs.so_far(job(1)).unwrap();
+        assert!(kept.marks.len() <= MARKS && kept.marks.is_sorted(), "{}", kept.marks.len());
+        let end = kept.bytes.total - size as u64;
+        assert_eq!(kept.marks.last(), Some(&(end, Stream::Stderr)), "the newest are right");
+    }
+
+    #[test]
     fn memory_is_bounded_for_each_and_for_all() {
         let outputs = Outputs::default();
         let piece = Bytes::from(vec![7; PIECE_MAX]);
@@ -229,7 +276,7 @@ mod tests {
                 outputs.take(job(n), at * PIECE_MAX as u64, Stream::Stdout, piece.clone());
             }
         }
-        let first = outputs.so_far(job(0)).unwrap();
+        let first = outputs.so_far(job(0)).unwrap().bytes;
         assert_eq!((first.head.len(), first.tail.len(), first.total), (HEAD, TAIL, 4 * PIECE_MAX as u64));
         let real: usize = outputs.lock().jobs.values().map(|kept| kept.head.len() + kept.tail.len()).sum();
         assert_eq!(outputs.lock().size, real);

@@ -111,7 +111,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     }
     for name in route.query {
         let schema = match *name {
-            "force" | "follow" | "output" => json!({ "type": "boolean" }),
+            "force" | "follow" | "output" | "bytes" | "pieces" => json!({ "type": "boolean" }),
             "server" | "cluster" => json!({ "type": "string" }),
             "id" => json!({ "type": "array", "items": { "type": "integer", "format": "int32" } }),
             _ => json!({ "type": "integer" }),

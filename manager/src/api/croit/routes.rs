@@ -132,8 +132,8 @@ pub const ROUTES: &[Route] = &[
     route!(POST "/tasks/{id}/answer", Some(TaskAnswer), "tasks", Empty(201), "Answer the question of a task.", task::answer).takes("TaskQuestionAnswer"),
     route!(POST "/tasks/{id}/cancel", Some(TaskChange), "tasks", Empty(201), "Ask a task to stop.", task::cancel),
     route!(GET "/tasks/{id}/targets", Some(TaskRead), "tasks", List("Target"), "List the servers of a run.", task::targets).asks(&["after", "limit"]),
-    route!(GET "/tasks/{id}/output", Some(TaskRead), "tasks", Text, "Read what the script of a run wrote on a server.", task::output).asks(&["server", "offset", "follow"]),
-    route!(GET "/tasks/{id}/events", Some(TaskRead), "tasks", Events, "Follow a task until it has ended.", task::events).asks(&["output"]),
+    route!(GET "/tasks/{id}/output", Some(TaskRead), "tasks", Text, "Read what the script of a run wrote on a server.", task::output).asks(&["server", "offset", "follow", "pieces"]),
+    route!(GET "/tasks/{id}/events", Some(TaskRead), "tasks", Events, "Follow a task until it has ended.", task::events).asks(&["output", "bytes"]),
 
     route!(GET "/servers", Some(HostRead), "servers", ListOrPage("Server"), "List servers.", server::list),
     route!(GET "/servers/{id}", Some(HostRead), "servers", One("Server"), "Show a server.", server::show),

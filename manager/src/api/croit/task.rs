@@ -1,6 +1,7 @@
 //! Tasks: every long-running thing, with the fields of the dialect and some more (spec/hooks.md §3, §9).
 
 mod answer;
+mod pieces;
 mod query;
 mod stream;
 mod targets;

@@ -8,16 +8,18 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::stream;
 use hostler_common::id::{JobId, TaskId};
-use hostler_common::job::Stream;
 use http::{HeaderValue, header};
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::super::Croit;
 use super::super::parameters::Parameters;
+use super::pieces::stream_name;
 use super::{TaskView, whole};
 use crate::api::native::error::Result;
 use crate::api::native::path::Id;
@@ -43,7 +45,8 @@ pub(in super::super) async fn events(
         None => HashMap::new(),
     };
     let changes = croit.api.engine.wake.watch();
-    let stream = TaskStream { croit, id, said: String::new(), ready: Some(first), over: false, changes, watcher, jobs };
+    let (said, ready, exact) = (String::new(), Some(first), parameters.flag("bytes")?);
+    let stream = TaskStream { croit, id, said, ready, over: false, changes, watcher, jobs, exact };
     let media = HeaderValue::from_static("text/event-stream");
     Ok(([(header::CONTENT_TYPE, media)], Body::from_stream(stream::unfold(stream, TaskStream::next))).into_response())
 }
@@ -57,6 +60,8 @@ struct TaskStream {
     changes: watch::Receiver<u64>,
     watcher: Option<Watcher>,
     jobs: HashMap<JobId, Seat>,
+    /// Whether output is given as base64 rather than as text.
+    exact: bool,
 }
 
 impl TaskStream {
@@ -99,18 +104,22 @@ impl TaskStream {
         let event = match live {
             Live::Piece { job, offset, stream, bytes } => {
                 let seat = self.jobs.get(&job)?;
-                let stream = match stream {
-                    Stream::Stdout => "stdout",
-                    Stream::Stderr => "stderr",
-                };
-                let text = String::from_utf8_lossy(&bytes);
-                json!({ "server": seat.number, "name": seat.name, "stream": stream, "offset": offset, "text": text })
+                let (form, content) =
+                    if self.exact { ("data", STANDARD.encode(&bytes)) } else { ("text", text(&bytes)) };
+                json!({
+                    "server": seat.number, "name": seat.name, "stream": stream_name(stream), "offset": offset,
+                    form: content,
+                })
             }
             Live::Missed(count) => json!({ "missed": count }),
             Live::Ended(_) => return None,
         };
         Some(format!("event: output\ndata: {event}\n\n").into())
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// What scripts write; nothing ever where nobody asked for it. `None` if the manager stops.

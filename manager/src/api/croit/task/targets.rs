@@ -10,14 +10,16 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::stream;
 use hostler_common::id::{HostId, JobId, TaskId};
-use hostler_common::job::Captured;
+use hostler_common::job::{Captured, Stream};
 use hostler_common::time::Timestamp;
 use hostler_core::run::target::Summary;
 use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
+use serde_json::json;
 
 use super::super::Croit;
 use super::super::parameters::Parameters;
+use super::pieces::pieces;
 use crate::api::native::error::{Error, Result};
 use crate::api::native::path::Id;
 use crate::engine::output::{Live, Watcher};
@@ -104,8 +106,14 @@ pub(in super::super) async fn output(
     let target = Target { task: id, host, job: target_job(&mut connection, id, host).await? };
     // Whoever follows listens first and looks then, so that nothing falls between.
     let watcher = croit.api.engine.outputs.watch();
-    let first = target.piece(&croit, &mut connection, offset).await?;
+    let kept = target.kept(&croit, &mut connection).await?;
     drop(connection);
+    if parameters.flag("pieces")? {
+        let pieces = pieces(&kept.bytes, &kept.marks, offset);
+        let total = kept.bytes.total;
+        return Ok(Answer(json!({ "pieces": pieces, "total": total, "over": kept.over })).into_response());
+    }
+    let first = from(&kept.bytes, offset, kept.over);
     let total = HeaderValue::from(first.total);
     let media = HeaderValue::from_static("application/octet-stream");
     let body = if follow {
@@ -154,15 +162,31 @@ struct Target {
     job: Option<JobId>,
 }
 
+/// What is there of the output of one host.
+struct Kept {
+    bytes: Captured,
+    marks: Vec<(u64, Stream)>,
+    over: bool,
+}
+
 impl Target {
-    /// What the script wrote from an offset on: what is recorded, or what came so far.
-    async fn piece(self, croit: &Croit, connection: &mut Connection, offset: u64) -> Result<Piece> {
+    /// What the script wrote: what is recorded, or what came so far.
+    async fn kept(self, croit: &Croit, connection: &mut Connection) -> Result<Kept> {
         let missing = || Error::not_found(format!("task {} has no such server", self.task));
         let all = target_list(connection, self.task, None, 20_000).await?;
         let over = all.iter().find(|target| target.host == self.host).ok_or_else(missing)?.state.is_final();
         let kept = target_output(connection, self.task, self.host).await?.ok_or_else(missing)?;
         let live = if over { None } else { self.job.and_then(|job| croit.api.engine.outputs.so_far(job)) };
-        Ok(from(&live.unwrap_or(kept.bytes), offset, over))
+        Ok(match live {
+            Some(live) => Kept { bytes: live.bytes, marks: live.marks, over },
+            None => Kept { bytes: kept.bytes, marks: kept.marks, over },
+        })
+    }
+
+    /// The same from an offset on.
+    async fn piece(self, croit: &Croit, connection: &mut Connection, offset: u64) -> Result<Piece> {
+        let kept = self.kept(croit, connection).await?;
+        Ok(from(&kept.bytes, offset, kept.over))
     }
 }
 
