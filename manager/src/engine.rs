@@ -19,6 +19,7 @@ mod run;
 mod run_script;
 mod seed;
 mod timers;
+mod together;
 mod wake;
 
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub struct Engine {
     pub outputs: Arc<output::Outputs>,
     seeds: Arc<dyn Seeds>,
     settings: Arc<EngineSettings>,
+    reports: Arc<together::Queue>,
 }
 
 /// Settings of the engine and of its machines.
@@ -114,6 +116,7 @@ impl Engine {
             outputs: Arc::default(),
             seeds,
             settings: Arc::new(settings),
+            reports: Arc::default(),
         }
     }
 

@@ -10,15 +10,15 @@ use hostler_core::run::Spec;
 use hostler_core::run::command::NewTarget;
 use hostler_core::run::target::TargetState;
 
-use super::dialect::storable;
+use super::dialect::{numbered, storable};
 use super::tx::{Connection, Result};
 
 pub use output::{Kept, output_prune, target_output, task_text};
 pub use read::{
-    candidates, pace_find, run_subject, run_task, spec_find, target_begun, target_list, target_of_job, target_waiting,
+    candidates, pace_find, run_subject, run_task, spec_find, target_begun, target_list, target_of_jobs, target_waiting,
 };
 
-/// How many rows one statement inserts.
+/// How many rows one statement inserts or names.
 const CHUNK: usize = 200;
 
 /// A new run and its targets, all pending.
@@ -78,20 +78,26 @@ pub async fn target_launched(
     Ok(())
 }
 
-/// A target's script was started.
+/// The scripts of these targets were started.
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn target_running(connection: &mut Connection, task: TaskId, position: u32, at: Timestamp) -> Result<()> {
-    sqlx::query(
-        "update target set state = 'running', started_at = $3, begun_at = coalesce(begun_at, $3) \
-         where task = $1 and position = $2",
-    )
-    .bind(task.0)
-    .bind(i64::from(position))
-    .bind(at.as_micros())
-    .execute(connection)
-    .await?;
+pub async fn target_running(
+    connection: &mut Connection,
+    task: TaskId,
+    positions: &[u32],
+    at: Timestamp,
+) -> Result<()> {
+    for chunk in positions.chunks(CHUNK) {
+        let text = format!(
+            "update target set state = 'running', started_at = $2, begun_at = coalesce(begun_at, $2) \
+             where task = $1 and position in ({})",
+            numbered(3, chunk.len())
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(task.0).bind(at.as_micros());
+        let query = chunk.iter().fold(query, |query, position| query.bind(i64::from(*position)));
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
