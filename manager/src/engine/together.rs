@@ -156,8 +156,11 @@ async fn take_run(
     reports: &[(Ticket, JobState)],
 ) -> Result<Option<Wakes>> {
     // That agents have jobs says nothing to a run.
-    let told: Vec<&JobUpdate> =
-        reports.iter().map(|(ticket, _)| &*ticket.update).filter(|update| update.state != JobState::Delivered).collect();
+    let told: Vec<&JobUpdate> = reports
+        .iter()
+        .map(|(ticket, _)| &*ticket.update)
+        .filter(|update| update.state != JobState::Delivered)
+        .collect();
     if told.is_empty() {
         move_jobs(turn, tx, reports).await?;
         return Ok(None);
@@ -206,15 +209,13 @@ async fn decide_all(turn: &Turn, tx: &mut Connection, run: &Run, told: &[&JobUpd
     let mut progress = None;
     for (n, update) in told.iter().enumerate() {
         let input = Input::Job((*update).clone());
-        let mut facts =
-            Facts { task: turn.task, target: targets.get(&update.job).copied(), ..Facts::default() };
+        let mut facts = Facts { task: turn.task, target: targets.get(&update.job).copied(), ..Facts::default() };
         if let Some(task) = turn.task.filter(|_| last == Some(n)) {
             next_targets(tx, task, &all.next, all.next.wants(&input), &mut facts).await?;
         }
         let turn = turn.nth(u32::try_from(n).unwrap_or(u32::MAX));
         let cx = Context { now: turn.now, actor: None, seed: turn.seed, facts };
-        let decision =
-            all.next.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
+        let decision = all.next.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
         all.next = decision.next;
         for effect in decision.effects {
             match effect {

@@ -82,12 +82,7 @@ pub async fn target_launched(
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn target_running(
-    connection: &mut Connection,
-    task: TaskId,
-    positions: &[u32],
-    at: Timestamp,
-) -> Result<()> {
+pub async fn target_running(connection: &mut Connection, task: TaskId, positions: &[u32], at: Timestamp) -> Result<()> {
     for chunk in positions.chunks(CHUNK) {
         let text = format!(
             "update target set state = 'running', started_at = $2, begun_at = coalesce(begun_at, $2) \

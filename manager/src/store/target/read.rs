@@ -102,14 +102,10 @@ pub async fn target_waiting(connection: &mut Connection, task: TaskId, first: u3
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn target_of_jobs(
-    connection: &mut Connection,
-    jobs: &[JobId],
-) -> Result<HashMap<JobId, (u32, TargetState)>> {
+pub async fn target_of_jobs(connection: &mut Connection, jobs: &[JobId]) -> Result<HashMap<JobId, (u32, TargetState)>> {
     let mut places = HashMap::with_capacity(jobs.len());
     for chunk in jobs.chunks(CHUNK) {
-        let text =
-            format!("select job_id, position, state from target where job_id in ({})", numbered(1, chunk.len()));
+        let text = format!("select job_id, position, state from target where job_id in ({})", numbered(1, chunk.len()));
         let query = sqlx::query(sqlx::AssertSqlSafe(text));
         let query = chunk.iter().fold(query, |query, job| query.bind(job.to_string()));
         for row in query.fetch_all(&mut *connection).await? {
