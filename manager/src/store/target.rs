@@ -32,10 +32,11 @@ pub async fn run_insert(
     spec: &Spec,
     targets: &[NewTarget],
 ) -> Result<()> {
-    sqlx::query("insert into run (task, subject, hook_id, spec) values ($1, $2, $3, $4)")
+    sqlx::query("insert into run (task, subject, hook_id, digest, spec) values ($1, $2, $3, $4, $5)")
         .bind(task.0)
         .bind(subject)
         .bind(spec.hook().map(|hook| hook.hook.0))
+        .bind(spec.script.digest.to_string())
         .bind(serde_json::to_string(&Spec { hosts: Vec::new(), ..spec.clone() })?)
         .execute(&mut *connection)
         .await?;
@@ -233,19 +234,46 @@ pub async fn pace_put(connection: &mut Connection, hook: HookId, host: HostId, n
     Ok(())
 }
 
-/// Removes records of occurrences from before `until`; returns how many.
+/// Removes at most `limit` records of occurrences from before `until`, the oldest first; returns how many.
 ///
 /// # Errors
 /// See [`super::Error`].
 pub async fn occurrence_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
-    let text = "delete from host_report where at < $1";
-    sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
-    let text = "delete from hook_pace where next_at < $1";
-    sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
-    // A chain has no task of its own with which it would be removed.
-    let text = "delete from machine where kind = 'chain' and updated_at < $1";
-    sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
     let text = "delete from occurrence where id in (select id from occurrence where at < $1 order by at limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes at most `limit` records of reports from before `until`, the oldest first; returns how many.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn report_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from host_report where (host_id, occurrence_id) in \
+                (select host_id, occurrence_id from host_report where at < $1 order by at limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes at most `limit` moments before `until` at which hooks might have begun again; returns how many.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn pace_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from hook_pace where (hook_id, host_id) in \
+                (select hook_id, host_id from hook_pace where next_at < $1 limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes at most `limit` chains of hooks that nothing happened to since `until`, and that have no task of their own with
+/// which they would go; returns how many.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn chain_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from machine where id in \
+                (select id from machine where kind = 'chain' and updated_at < $1 limit $2)";
     let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }
