@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api_token;
+mod audit;
 mod callback_token;
 mod cause;
 mod complete;
 mod disk_full;
 mod durable;
+mod hook;
 mod host;
 mod introspection;
 mod inventory;
@@ -18,6 +21,9 @@ mod open;
 mod records;
 mod refresh;
 mod rule;
+mod script;
+mod secret;
+mod target;
 mod task;
 mod transaction;
 mod writer;
