@@ -8,3 +8,5 @@ create index run_digest on run (digest);
 create index task_name on task (name, id);
 create index task_user on task (started_by, id);
 create index task_kind on task (kind, id);
+-- All that a search looks at: it reads this in place of rows with their results.
+create index task_words on task (name, state, kind, started_by, object, host_id);

@@ -18,6 +18,7 @@ mod join_token;
 mod lingering;
 mod machine;
 mod open;
+mod page;
 mod records;
 mod refresh;
 mod rule;
