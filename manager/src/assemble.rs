@@ -58,7 +58,9 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
         inventories_kept: introspection.inventories_kept,
         retention: Retention {
             events: DAY * config.retention.events_days,
+            audit: DAY * config.retention.audit_days,
             tasks: DAY * config.retention.tasks_days,
+            outputs: DAY * config.retention.outputs_days,
             jobs: DAY * config.retention.jobs_days,
             changes: DAY * config.retention.changes_days,
             join_tokens: DAY * config.retention.join_tokens_days,

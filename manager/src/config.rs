@@ -342,8 +342,12 @@ impl Default for Refresh {
 pub struct Retention {
     /// Events.
     pub events_days: u32,
+    /// Calls that could change something, as the audit list shows them.
+    pub audit_days: u32,
     /// Tasks and their histories.
     pub tasks_days: u32,
+    /// What scripts wrote; that they ran, and how they ended, is kept with the task.
+    pub outputs_days: u32,
     /// Jobs.
     pub jobs_days: u32,
     /// What inventories changed.
@@ -358,7 +362,9 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             events_days: 400,
+            audit_days: 400,
             tasks_days: 90,
+            outputs_days: 14,
             jobs_days: 14,
             changes_days: 400,
             join_tokens_days: 90,

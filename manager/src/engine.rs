@@ -20,6 +20,7 @@ mod run;
 mod run_script;
 mod seed;
 mod timers;
+mod together;
 mod wake;
 mod webhook;
 
@@ -58,6 +59,7 @@ pub struct Engine {
     pub outputs: Arc<output::Outputs>,
     seeds: Arc<dyn Seeds>,
     settings: Arc<EngineSettings>,
+    reports: Arc<together::Queue>,
 }
 
 /// Settings of the engine and of its machines.
@@ -120,6 +122,7 @@ impl Engine {
             outputs: Arc::default(),
             seeds,
             settings: Arc::new(settings),
+            reports: Arc::default(),
         }
     }
 

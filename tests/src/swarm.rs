@@ -12,4 +12,5 @@ pub mod fill;
 pub mod report;
 pub mod rest;
 pub mod rounds;
+pub mod scripts;
 pub mod usage;

@@ -51,7 +51,7 @@ impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
         let (croit, refresh) = (&self.croit, &introspection.refresh);
-        let rules: [(&str, u64, RangeInclusive<u64>, &str); 23] = [
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 25] = [
             ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
             ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
             ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
@@ -68,7 +68,9 @@ impl Config {
             ("webhooks.max", self.webhooks.max.into(), 0..=10_000, ""),
             ("webhooks.timeout_s", self.webhooks.timeout_s.into(), 1..=30, " seconds"),
             ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
+            ("retention.audit_days", retention.audit_days.into(), 1..=36_500, " days"),
             ("retention.tasks_days", retention.tasks_days.into(), 1..=36_500, " days"),
+            ("retention.outputs_days", retention.outputs_days.into(), 1..=36_500, " days"),
             ("introspection.refresh.at_once_percent", refresh.at_once_percent.into(), 1..=100, " percent"),
             ("introspection.refresh.at_once_min", refresh.at_once_min.into(), 1..=100_000, ""),
             ("retention.jobs_days", retention.jobs_days.into(), 1..=36_500, " days"),

@@ -3,18 +3,25 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use hostler_common::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use crate::store::{Connection, Result, event, identity, inventory, job, join_token, target, task, webhook};
+use crate::store::{
+    Connection, Result, audit, event, identity, inventory, job, join_token, script, target, task, webhook,
+};
 
 /// How long finished things are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// Events.
     pub events: Duration,
+    /// Calls that could change something.
+    pub audit: Duration,
     /// Tasks and their histories.
     pub tasks: Duration,
+    /// What scripts wrote (spec/hooks.md §9).
+    pub outputs: Duration,
     /// Jobs.
     pub jobs: Duration,
     /// What inventories changed.
@@ -31,7 +38,9 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             events: 400 * DAY,
+            audit: 400 * DAY,
             tasks: 90 * DAY,
+            outputs: 14 * DAY,
             jobs: 14 * DAY,
             changes: 400 * DAY,
             join_tokens: 90 * DAY,
@@ -40,11 +49,11 @@ impl Default for Retention {
     }
 }
 
-/// How long the output of scripts is kept (spec/hooks.md §9).
-const OUTPUTS: Duration = Duration::from_secs(14 * 86_400);
-
 /// How long it is remembered what has happened, so that no hook runs twice for it (spec/hooks.md §8).
 const OCCURRENCES: Duration = Duration::from_secs(7 * 86_400);
+
+/// How long a verbatim script is kept that no run names: between being stored and being named, some time may pass.
+const VERBATIM: Duration = DAY;
 
 /// How many records one transaction removes: few enough that nobody waits long behind it.
 const BATCH: u32 = 500;
@@ -83,11 +92,8 @@ impl Engine {
         // A dead letter is of no use without its event.
         let letters = now.before(keep.events);
         removed += self.batches(move |tx| Box::pin(webhook::dead_letter_prune(tx, letters, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(audit::audit_prune(tx, now.before(keep.audit), BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(task::task_prune(tx, now.before(keep.tasks), BATCH))).await?;
-        let outputs = now.before(OUTPUTS);
-        removed += self.batches(move |tx| Box::pin(target::output_prune(tx, outputs, BATCH))).await?;
-        let occurrences = now.before(OCCURRENCES);
-        removed += self.batches(move |tx| Box::pin(target::occurrence_prune(tx, occurrences, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(job::job_prune(tx, now.before(keep.jobs), BATCH))).await?;
         removed +=
             self.batches(move |tx| Box::pin(inventory::delta_prune(tx, now.before(keep.changes), BATCH))).await?;
@@ -95,6 +101,19 @@ impl Engine {
         removed += self.batches(move |tx| Box::pin(join_token::join_token_prune(tx, tokens, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(join_token::certificate_prune(tx, certificates, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(identity::token_prune(tx, now, BATCH))).await?;
+        Ok(removed + self.prune_scripts(now).await?)
+    }
+
+    /// Removes what scripts and hooks left behind. Verbatim scripts come after the tasks that named them.
+    async fn prune_scripts(&self, now: Timestamp) -> Result<u64> {
+        let outputs = now.before(self.settings.retention.outputs);
+        let (past, verbatim) = (now.before(OCCURRENCES), now.before(VERBATIM));
+        let mut removed = self.batches(move |tx| Box::pin(target::output_prune(tx, outputs, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(target::occurrence_prune(tx, past, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(target::report_prune(tx, past, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(target::pace_prune(tx, past, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(target::chain_prune(tx, past, BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(script::verbatim_prune(tx, verbatim, BATCH))).await?;
         Ok(removed)
     }
 

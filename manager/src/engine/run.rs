@@ -22,6 +22,7 @@ use super::{
     ChainDomain, ClusterDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn,
     WebhookDomain,
 };
+use crate::store::job::Place;
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};
@@ -132,27 +133,33 @@ impl Engine {
     /// # Errors
     /// Class `Denied` if the job belongs to another host; see [`Error`].
     pub async fn job_update(&self, host: HostId, update: JobUpdate) -> Result<()> {
-        // Shared, not copied: with a document in it, it may wait for its turn in the store's queue for a while.
         let (job, ends) = (update.job, update.state.is_final());
+        // Shared, not copied: with a document in it, it may wait for its turn in the store's queue for a while.
         let update = Arc::new(update);
+        let wakes = match self.take_together(host, &update).await {
+            Some(wakes) => wakes,
+            None => self.take_alone(host, &update).await?,
+        };
+        if ends {
+            self.outputs.end(job);
+        }
+        if let Some(wakes) = wakes {
+            self.wake_all(&wakes);
+        }
+        Ok(())
+    }
+
+    /// Takes a report in a transaction of its own.
+    async fn take_alone(&self, host: HostId, update: &Arc<JobUpdate>) -> Result<Option<Wakes>> {
         let mut tries = 0;
         loop {
-            let (turn, update) = (self.turn(None), Arc::clone(&update));
+            let (turn, update) = (self.turn(None), Arc::clone(update));
             let done =
                 self.store.write(move |tx| Box::pin(async move { take_update(&turn, tx, host, &update).await })).await;
             tries += 1;
             match done {
                 Err(Error::Moved) if tries < TRIES => {}
-                Ok(wakes) => {
-                    if ends {
-                        self.outputs.end(job);
-                    }
-                    if let Some(wakes) = wakes {
-                        self.wake_all(&wakes);
-                    }
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+                other => return other,
             }
         }
     }
@@ -240,7 +247,7 @@ async fn step_of<D: Domain>(
 }
 
 /// Hands on what machines tell each other, until none has anything to say.
-async fn deliver(turn: &Turn, tx: &mut Connection, told: Vec<Message>, wakes: &mut Wakes) -> Result<()> {
+pub(super) async fn deliver(turn: &Turn, tx: &mut Connection, told: Vec<Message>, wakes: &mut Wakes) -> Result<()> {
     let mut queue = VecDeque::from(told);
     let mut number = 0;
     while let Some(message) = queue.pop_front() {
@@ -297,7 +304,7 @@ async fn step<D: Domain>(
 }
 
 /// Writes all of a decision.
-async fn commit<D: Domain>(
+pub(super) async fn commit<D: Domain>(
     turn: &Turn,
     tx: &mut Connection,
     record: &mut Record<D::Machine>,
@@ -383,24 +390,40 @@ async fn change_task(
 }
 
 async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &JobUpdate) -> Result<Option<Wakes>> {
-    let Some((known, kind, subject)) = job::job_with_machine(tx, update.job).await? else {
+    let Some(known) = job::job_places(tx, &[update.job]).await?.remove(&update.job) else {
         // Its machine is gone, with its host or by retention: nobody waits for it.
         return Ok(None);
     };
-    if known.spec.host != host {
+    if known.host != host {
         return Err(Error::Refused(Class::Denied, format!("job {} is not of this host", update.job)));
     }
-    if known.state.is_final() || (!update.state.is_final() && rank(update.state) <= rank(known.state)) {
+    if !is_news(known.state, update.state) {
         return Ok(None);
     }
+    take_news(turn, tx, &known, update).await
+}
+
+/// Records what is new of a job and gives it to its machine.
+pub(super) async fn take_news(
+    turn: &Turn,
+    tx: &mut Connection,
+    known: &Place,
+    update: &JobUpdate,
+) -> Result<Option<Wakes>> {
     if !job::job_update(tx, update.job, known.state, update.state, update.outcome.as_ref(), turn.now).await? {
         return Err(Error::Moved);
     }
     // That an agent has a job says nothing to a run, which may have thousands of them.
-    if kind == Run::KIND && update.state == JobState::Delivered {
+    if known.kind == Run::KIND && update.state == JobState::Delivered {
         return Ok(None);
     }
-    apply_kind(turn, tx, &kind, &subject, Happening::Job(Box::new(update.clone()))).await.map(Some)
+    let happening = Happening::Job(Box::new(update.clone()));
+    apply_kind(turn, tx, &known.kind, &known.subject, happening).await.map(Some)
+}
+
+/// Whether a report says more than is known.
+pub(super) fn is_news(known: JobState, said: JobState) -> bool {
+    !known.is_final() && (said.is_final() || rank(said) > rank(known))
 }
 
 fn rank(state: JobState) -> usize {

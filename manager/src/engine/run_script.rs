@@ -42,16 +42,11 @@ impl Domain for RunDomain {
             let mut facts = Facts { task: turn.task, ..Facts::default() };
             let Some(task) = turn.task else { return Ok(facts) };
             let wants = run.wants(input);
-            if wants > 0 {
-                facts.spec = target::spec_find(tx, task).await?;
-                facts.waiting = target::target_waiting(tx, task, run.next(), wants).await?;
-                facts.room = match run.blocking {
-                    true => u32::MAX,
-                    false => SCRIPTS_AT_ONCE.saturating_sub(job::job_scripts(tx).await?),
-                };
-            }
+            next_targets(tx, task, run, wants, &mut facts).await?;
             match input {
-                Input::Job(update) => facts.target = target::target_of_job(tx, update.job).await?,
+                Input::Job(update) => {
+                    facts.target = target::target_of_jobs(tx, &[update.job]).await?.remove(&update.job);
+                }
                 Input::Timer(_) | Input::Command(Command::Cancel) => {
                     facts.begun = target::target_begun(tx, task).await?;
                 }
@@ -74,12 +69,37 @@ impl Domain for RunDomain {
     ) -> BoxFuture<'t, Result<()>> {
         Box::pin(async move {
             let Some(task) = turn.task else { return Ok(()) };
+            // Reports that are taken together start many targets; each row is written once in a decision.
+            let mut running = Vec::new();
             for write in writes {
-                write_one(turn, tx, (task, next), write).await?;
+                match write {
+                    Write::Running(position) => running.push(position),
+                    other => write_one(turn, tx, (task, next), other).await?,
+                }
             }
-            Ok(())
+            target::target_running(tx, task, &running, turn.now).await
         })
     }
+}
+
+/// Reads what a decision must know to begin the next `wants` targets.
+pub(super) async fn next_targets(
+    tx: &mut Connection,
+    task: TaskId,
+    run: &Run,
+    wants: u32,
+    facts: &mut Facts,
+) -> Result<()> {
+    if wants == 0 {
+        return Ok(());
+    }
+    facts.spec = target::spec_find(tx, task).await?;
+    facts.waiting = target::target_waiting(tx, task, run.next(), wants).await?;
+    facts.room = match run.blocking {
+        true => u32::MAX,
+        false => SCRIPTS_AT_ONCE.saturating_sub(job::job_scripts(tx).await?),
+    };
+    Ok(())
 }
 
 async fn write_one(turn: &Turn, tx: &mut Connection, (task, run): (TaskId, &Run), write: Write) -> Result<()> {
@@ -90,7 +110,7 @@ async fn write_one(turn: &Turn, tx: &mut Connection, (task, run): (TaskId, &Run)
             None => Err(Error::Broken("a run without a machine".into())),
         },
         Write::Launched(first, last) => target::target_launched(tx, task, (first, last), turn.now).await,
-        Write::Running(position) => target::target_running(tx, task, position, turn.now).await,
+        Write::Running(position) => target::target_running(tx, task, &[position], turn.now).await,
         Write::Ended { position, state, outcome, error } => {
             let ended = Ended { state: Some(state), outcome: outcome.as_deref(), error: error.as_deref() };
             target::target_ended(tx, task, position, ended, turn.now).await

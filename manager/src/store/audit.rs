@@ -106,11 +106,12 @@ pub async fn audit_find(connection: &mut Connection, id: i64) -> Result<Option<E
     row.as_ref().map(entry_from).transpose()
 }
 
-/// Removes entries from before `until`; returns how many.
+/// Removes at most `limit` entries from before `until`, the oldest first; returns how many.
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn audit_prune(connection: &mut Connection, until: Timestamp) -> Result<u64> {
-    let done = sqlx::query("delete from audit where at < $1").bind(until.as_micros()).execute(connection).await?;
+pub async fn audit_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from audit where id in (select id from audit where at < $1 order by at limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

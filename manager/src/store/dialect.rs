@@ -109,6 +109,12 @@ pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
+/// So many places of bound values in a list, counted from `first`: `$3, $4, $5`.
+pub(super) fn numbered(first: usize, count: usize) -> String {
+    let places: Vec<String> = (first..first + count).map(|place| format!("${place}")).collect();
+    places.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,12 @@
 //! Jobs: what hosts are to do, from the decision until the outcome is recorded (design §4).
 
+use std::collections::HashMap;
+
 use hostler_common::id::{HostId, JobId, MachineId};
 use hostler_common::job::{JobSpec, JobState, Outcome};
 use hostler_common::time::Timestamp;
 
+use super::dialect::numbered;
 use super::tx::{Connection, Error, Result};
 
 /// A stored job.
@@ -50,7 +53,7 @@ pub async fn job_insert(connection: &mut Connection, machine: MachineId, spec: &
     Ok(())
 }
 
-/// How many rows one statement inserts.
+/// How many rows one statement inserts or names.
 const CHUNK: usize = 100;
 
 /// New jobs of one machine, all `queued`.
@@ -118,22 +121,42 @@ pub async fn job_find(connection: &mut Connection, id: JobId) -> Result<Option<R
     row.map(record_from).transpose()
 }
 
-/// The job of that id, with the kind and the subject of its machine.
+/// Where a job stands and whose it is: what a report of it is judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The host that does it.
+    pub host: HostId,
+    /// Where it stands.
+    pub state: JobState,
+    /// The kind of machine that decided on it.
+    pub kind: String,
+    /// Which of that kind.
+    pub subject: String,
+}
+
+/// The places of those of the jobs that are on record.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn job_with_machine(connection: &mut Connection, id: JobId) -> Result<Option<(Record, String, String)>> {
-    let row: Option<(String, String, String, i64, String, String)> = sqlx::query_as(
-        "select job.spec, job.machine_id, job.state, job.cancel, machine.kind, machine.subject from job \
-         join machine on machine.id = job.machine_id where job.id = $1",
-    )
-    .bind(id.to_string())
-    .fetch_optional(connection)
-    .await?;
-    row.map(|(spec, machine, state, cancel, kind, subject)| {
-        Ok((record_from((spec, machine, state, cancel))?, kind, subject))
-    })
-    .transpose()
+pub async fn job_places(connection: &mut Connection, ids: &[JobId]) -> Result<HashMap<JobId, Place>> {
+    let mut places = HashMap::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        let text = format!(
+            "select job.id, job.host_id, job.state, machine.kind, machine.subject from job \
+             join machine on machine.id = job.machine_id where job.id in ({})",
+            numbered(1, chunk.len())
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(text));
+        let query = chunk.iter().fold(query, |query, id| query.bind(id.to_string()));
+        let rows: Vec<(String, String, String, String, String)> = query.fetch_all(&mut *connection).await?;
+        for (id, host, state, kind, subject) in rows {
+            let id = id.parse().map_err(|_| Error::Broken(format!("not a job id: {id}")))?;
+            let state =
+                JobState::from_name(&state).ok_or_else(|| Error::Broken(format!("unknown job state {state}")))?;
+            places.insert(id, Place { host: super::host::parse_host(&host)?, state, kind, subject });
+        }
+    }
+    Ok(places)
 }
 
 /// The jobs of a host that have no outcome, oldest first.
@@ -182,6 +205,21 @@ pub async fn job_update(
         .execute(connection)
         .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Moves jobs that have not ended from one state to another. `false` if one of them is not in that state any more.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_update_all(connection: &mut Connection, ids: &[JobId], from: JobState, to: JobState) -> Result<bool> {
+    let mut moved = 0;
+    for chunk in ids.chunks(CHUNK) {
+        let text = format!("update job set state = $2 where state = $1 and id in ({})", numbered(3, chunk.len()));
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(from.name()).bind(to.name());
+        let query = chunk.iter().fold(query, |query, id| query.bind(id.to_string()));
+        moved += query.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(moved == ids.len() as u64)
 }
 
 /// How an outcome is kept: without the output, which is a document that the machine of the job stores in its own place.

@@ -230,6 +230,18 @@ pub async fn contents_find(connection: &mut Connection, digest: &Digest) -> Resu
     Ok(row.map(|(contents,)| contents))
 }
 
+/// Removes at most `limit` verbatim scripts from before `until` that no run on record names; returns how many.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn verbatim_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from script_revision where id in (select old.id from script_revision old \
+                where old.script_id is null and old.at < $1 \
+                and not exists (select 1 from run where run.digest = old.digest) limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

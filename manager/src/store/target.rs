@@ -10,15 +10,15 @@ use hostler_core::run::Spec;
 use hostler_core::run::command::NewTarget;
 use hostler_core::run::target::TargetState;
 
-use super::dialect::storable;
+use super::dialect::{numbered, storable};
 use super::tx::{Connection, Result};
 
 pub use output::{Kept, output_prune, target_output, task_text};
 pub use read::{
-    candidates, pace_find, run_subject, run_task, spec_find, target_begun, target_list, target_of_job, target_waiting,
+    candidates, pace_find, run_subject, run_task, spec_find, target_begun, target_list, target_of_jobs, target_waiting,
 };
 
-/// How many rows one statement inserts.
+/// How many rows one statement inserts or names.
 const CHUNK: usize = 200;
 
 /// A new run and its targets, all pending.
@@ -32,10 +32,11 @@ pub async fn run_insert(
     spec: &Spec,
     targets: &[NewTarget],
 ) -> Result<()> {
-    sqlx::query("insert into run (task, subject, hook_id, spec) values ($1, $2, $3, $4)")
+    sqlx::query("insert into run (task, subject, hook_id, digest, spec) values ($1, $2, $3, $4, $5)")
         .bind(task.0)
         .bind(subject)
         .bind(spec.hook().map(|hook| hook.hook.0))
+        .bind(spec.script.digest.to_string())
         .bind(serde_json::to_string(&Spec { hosts: Vec::new(), ..spec.clone() })?)
         .execute(&mut *connection)
         .await?;
@@ -78,20 +79,21 @@ pub async fn target_launched(
     Ok(())
 }
 
-/// A target's script was started.
+/// The scripts of these targets were started.
 ///
 /// # Errors
 /// See [`super::Error`].
-pub async fn target_running(connection: &mut Connection, task: TaskId, position: u32, at: Timestamp) -> Result<()> {
-    sqlx::query(
-        "update target set state = 'running', started_at = $3, begun_at = coalesce(begun_at, $3) \
-         where task = $1 and position = $2",
-    )
-    .bind(task.0)
-    .bind(i64::from(position))
-    .bind(at.as_micros())
-    .execute(connection)
-    .await?;
+pub async fn target_running(connection: &mut Connection, task: TaskId, positions: &[u32], at: Timestamp) -> Result<()> {
+    for chunk in positions.chunks(CHUNK) {
+        let text = format!(
+            "update target set state = 'running', started_at = $2, begun_at = coalesce(begun_at, $2) \
+             where task = $1 and position in ({})",
+            numbered(3, chunk.len())
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(task.0).bind(at.as_micros());
+        let query = chunk.iter().fold(query, |query, position| query.bind(i64::from(*position)));
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
@@ -232,19 +234,46 @@ pub async fn pace_put(connection: &mut Connection, hook: HookId, host: HostId, n
     Ok(())
 }
 
-/// Removes records of occurrences from before `until`; returns how many.
+/// Removes at most `limit` records of occurrences from before `until`, the oldest first; returns how many.
 ///
 /// # Errors
 /// See [`super::Error`].
 pub async fn occurrence_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
-    let text = "delete from host_report where at < $1";
-    sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
-    let text = "delete from hook_pace where next_at < $1";
-    sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
-    // A chain has no task of its own with which it would be removed.
-    let text = "delete from machine where kind = 'chain' and updated_at < $1";
-    sqlx::query(text).bind(until.as_micros()).execute(&mut *connection).await?;
     let text = "delete from occurrence where id in (select id from occurrence where at < $1 order by at limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes at most `limit` records of reports from before `until`, the oldest first; returns how many.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn report_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from host_report where (host_id, occurrence_id) in \
+                (select host_id, occurrence_id from host_report where at < $1 order by at limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes at most `limit` moments before `until` at which hooks might have begun again; returns how many.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn pace_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from hook_pace where (hook_id, host_id) in \
+                (select hook_id, host_id from hook_pace where next_at < $1 limit $2)";
+    let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes at most `limit` chains of hooks that nothing happened to since `until`, and that have no task of their own with
+/// which they would go; returns how many.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn chain_prune(connection: &mut Connection, until: Timestamp, limit: u32) -> Result<u64> {
+    let text = "delete from machine where id in \
+                (select id from machine where kind = 'chain' and updated_at < $1 limit $2)";
     let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
 }

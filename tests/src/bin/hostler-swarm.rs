@@ -16,6 +16,7 @@ use hostler_tests::swarm::fill;
 use hostler_tests::swarm::report::Report;
 use hostler_tests::swarm::rest::Rest;
 use hostler_tests::swarm::rounds::{Round, all_connected, all_ended, introspect, latency};
+use hostler_tests::swarm::scripts;
 use hostler_tests::swarm::usage::{Memory, processor_time};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::time::Instant;
@@ -55,6 +56,25 @@ enum Mode {
         #[arg(long, default_value_t = 32)]
         requests: usize,
     },
+    /// Connect, then run a script that ends at once: on all hosts together, then on one after the other.
+    Scripts {
+        #[command(flatten)]
+        swarm: Swarm,
+        /// How often on all hosts.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// How often on one.
+        #[arg(long, default_value_t = 1000)]
+        singles: u32,
+    },
+    /// Measure how long pages of the list of tasks take, in the usual orders and with the usual conditions.
+    Tasks {
+        #[command(flatten)]
+        manager: Manager,
+        /// How often each page.
+        #[arg(long, default_value_t = 200)]
+        times: u32,
+    },
     /// Measure one introspection after the other, from the request until its record shows the end.
     Latency {
         #[command(flatten)]
@@ -74,6 +94,9 @@ enum Mode {
         /// How many.
         #[arg(long, default_value_t = 10_000)]
         count: u32,
+        /// How many tasks that ended besides.
+        #[arg(long, default_value_t = 0)]
+        tasks: u32,
         /// The size of their documents.
         #[arg(long, default_value_t = 6)]
         document_kib: usize,
@@ -178,14 +201,48 @@ async fn run(mode: Mode, report: &mut Report) -> anyhow::Result<()> {
             report.spread("start_to_finished", all);
             Ok(())
         }
-        Mode::Fill { state_dir, count, document_kib } => {
+        Mode::Scripts { swarm, rounds, singles } => run_scripts(swarm, rounds, singles, report).await,
+        Mode::Tasks { manager, times } => {
+            let rest = Rest::new(&manager.url, &manager.api_token)?;
+            for (name, page) in scripts::pages() {
+                report.spread(name, scripts::page(&rest, &page, times).await?);
+            }
+            Ok(())
+        }
+        Mode::Fill { state_dir, count, tasks, document_kib } => {
             let begun = Instant::now();
             fill::fill(&state_dir, count, &Template::generated(document_kib)).await?;
+            fill::fill_tasks(&state_dir, tasks).await?;
+            report.add("filled_tasks", tasks);
             report.add("filled", count);
             report.seconds("filled_s", begun.elapsed());
             Ok(())
         }
     }
+}
+
+async fn run_scripts(swarm: Swarm, rounds: u32, singles: u32, report: &mut Report) -> anyhow::Result<()> {
+    let party = Party::gather(swarm, report).await?;
+    let servers = scripts::servers(&party.rest).await?;
+    anyhow::ensure!(servers.len() == party.crew.hosts.len(), "{} servers are listed", servers.len());
+    for number in 1..=rounds {
+        let (before, own) = (party.processor_time()?, processor_time(std::process::id())?);
+        let round = scripts::everywhere(&party.rest, &servers, PATIENCE).await?;
+        report.seconds(format!("round{number}_accepted_s"), round.accepted);
+        report.seconds(format!("round{number}_s"), round.ended);
+        let own = processor_time(std::process::id())?.saturating_sub(own);
+        report.seconds(format!("round{number}_swarm_cpu_s"), own);
+        if let (Some(before), Some(after)) = (before, party.processor_time()?) {
+            report.seconds(format!("round{number}_manager_cpu_s"), after.saturating_sub(before));
+        }
+    }
+    let mut first_bytes = Vec::new();
+    for single in 0..singles {
+        let server = servers[single as usize % servers.len()];
+        first_bytes.push(scripts::first_byte(&party.rest, server).await?);
+    }
+    report.spread("first_byte", first_bytes);
+    party.dismiss("scripts", report).await
 }
 
 /// A swarm that is connected, with its first introspections done.

@@ -19,8 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::document::Template;
 
-/// The kinds of jobs that they do; scripts end at once and say nothing, like `/bin/true`.
+/// The kinds of jobs that they do; scripts write one byte and end at once.
 const KINDS: [&str; 2] = ["introspect", "script"];
+
+/// What a script writes.
+const BYTE: &[u8] = b"x";
 
 /// What all agents of a swarm share.
 #[derive(Debug)]
@@ -127,13 +130,13 @@ impl Agent {
                 Effect::Forget(job) | Effect::Remove(job) => {
                     self.documents.remove(&job);
                 }
-                Effect::Start(job) => self.start(job),
+                Effect::Start(job) => self.start(job).await,
                 Effect::Report(job) => self.report(job).await,
             }
         }
     }
 
-    fn start(&mut self, job: JobId) {
+    async fn start(&mut self, job: JobId) {
         self.shared.begun.fetch_add(1, Ordering::Relaxed);
         let script = self.runner.entry(job).is_some_and(|entry| matches!(entry.spec.work, Work::Script(_)));
         let ended = self.ended.clone();
@@ -142,8 +145,17 @@ impl Agent {
             self.runs += 1;
             self.documents.insert(job, self.runs);
         }
+        if script {
+            let output = v1::Output { id: job.to_string(), offset: 0, data: BYTE.into(), stderr: false };
+            if let Some(up) = &self.up {
+                // A link that is gone has no watchers.
+                up.send(v1::AgentFrame { frame: Some(Up::Output(output)) }).await.ok();
+            }
+        }
         tokio::spawn(async move {
-            tokio::time::sleep(probe).await;
+            if !probe.is_zero() {
+                tokio::time::sleep(probe).await;
+            }
             // The agent is gone when the swarm ends.
             ended.send(job).await.ok();
         });
@@ -162,7 +174,9 @@ impl Agent {
 
     fn outcome(&self, job: JobId) -> Outcome {
         if self.runner.entry(job).is_some_and(|entry| matches!(entry.spec.work, Work::Script(_))) {
-            return Outcome { exit_code: Some(0), merged: Some(Merged::default()), ..Outcome::default() };
+            let bytes = Captured { head: BYTE.into(), tail: Vec::new(), total: BYTE.len() as u64 };
+            let merged = Some(Merged { bytes, ..Merged::default() });
+            return Outcome { exit_code: Some(0), merged, ..Outcome::default() };
         }
         let Some(run) = self.documents.get(&job) else { return Outcome::default() };
         let head = self.shared.template.of(self.number, *run).to_string().into_bytes();

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hostler_common::id::HostId;
+use hostler_common::id::{HostId, MachineId};
 use hostler_common::time::{Clock as _, SystemClock, Timestamp};
 use hostler_core::introspection::Introspection;
 use hostler_core::introspection::state::State;
+use hostler_core::machine::TaskEnd;
 use hostler_manager::store::introspection::{DataKind, data_put, status_put};
+use hostler_manager::store::task::{NewTask, task_close, task_insert, task_result};
 use hostler_manager::store::{Connection, Options, Result, Store, host};
 use uuid::Uuid;
 
@@ -41,6 +43,43 @@ pub async fn fill(state_dir: &Path, count: u32, template: &Template) -> anyhow::
             .await?;
     }
     Ok(())
+}
+
+/// Writes `count` tasks that ended, as scripts leave them: one in ten failed, seven users, twelve names.
+///
+/// # Errors
+/// The store cannot be opened.
+pub async fn fill_tasks(state_dir: &Path, count: u32) -> anyhow::Result<()> {
+    let store = Store::open(&Options::Sqlite(state_dir.join("manager.db"))).await?;
+    let first = SystemClock.now().before(Duration::from_secs(60 + u64::from(count)));
+    for batch in 0..count.div_ceil(BATCH) {
+        let numbers = batch * BATCH..count.min((batch + 1) * BATCH);
+        store
+            .write(move |tx| {
+                Box::pin(async move {
+                    for number in numbers {
+                        put_task(tx, number, first).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+async fn put_task(tx: &mut Connection, number: u32, first: Timestamp) -> Result<()> {
+    let at = first.after(Duration::from_secs(number.into()));
+    let word = ["rotate", "scrub", "patch", "reboot"][(number % 4) as usize];
+    let (name, user) = (format!("Script {word}-{}.sh", number % 12), format!("user-{}", number % 7));
+    let machine = MachineId(Uuid::new_v4());
+    let new = NewTask { kind: "script", name: &name, host: None, machine, started_by: &user, total: 20 };
+    let id = task_insert(tx, &new, at).await?;
+    let failed = number.is_multiple_of(10);
+    let result = serde_json::json!({ "servers": [{ "id": number % 1000, "name": "swarm-00001", "state": "ok" }] });
+    task_result(tx, id, i32::from(failed), Some(&result)).await?;
+    let end = if failed { TaskEnd::Failed } else { TaskEnd::Finished };
+    task_close(tx, id, end, "", at.after(Duration::from_millis(700))).await
 }
 
 async fn put(tx: &mut Connection, number: u32, first: Timestamp, template: &Template) -> Result<()> {

@@ -76,6 +76,56 @@ impl Rest {
         serde_json::from_str(&text).with_context(|| format!("GET {path}"))
     }
 
+    /// What is under a path.
+    ///
+    /// # Errors
+    /// Nothing, or the manager does not answer.
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.json(path).await
+    }
+
+    /// What is under a path with these parameters behind the question mark.
+    ///
+    /// # Errors
+    /// Nothing, or the manager does not answer.
+    pub async fn query(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let url = reqwest::Url::parse_with_params(&format!("{}{path}", self.url), parameters)?;
+        let request = self.client.get(url).header("X-Auth-Token", &self.token);
+        let response = request.send().await?.error_for_status()?;
+        Ok(serde_json::from_slice(&response.bytes().await?)?)
+    }
+
+    /// What the manager answers to that body.
+    ///
+    /// # Errors
+    /// It refuses it, or does not answer.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.url)).header("X-Auth-Token", &self.token);
+        let request = request.header("Content-Type", "application/json").body(body.to_string());
+        let response = request.send().await.with_context(|| format!("POST {path}"))?;
+        let status = response.status();
+        let text = response.text().await.with_context(|| format!("POST {path}"))?;
+        anyhow::ensure!(status.is_success(), "POST {path}: {status}: {text}");
+        serde_json::from_str(&text).with_context(|| format!("POST {path}"))
+    }
+
+    /// Waits for the first bytes of what is under a path.
+    ///
+    /// # Errors
+    /// There are none, or the manager does not answer.
+    pub async fn first_byte(&self, path: &str) -> anyhow::Result<()> {
+        let request = self.client.get(format!("{}{path}", self.url)).header("X-Auth-Token", &self.token);
+        let mut response = request.send().await?.error_for_status()?;
+        while let Some(bytes) = response.chunk().await? {
+            if !bytes.is_empty() {
+                // Read to its end, so that the connection can be used again.
+                while response.chunk().await?.is_some() {}
+                return Ok(());
+            }
+        }
+        anyhow::bail!("GET {path}: no byte came")
+    }
+
     /// How many agents are connected.
     ///
     /// # Errors

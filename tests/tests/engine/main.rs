@@ -8,6 +8,7 @@ mod input;
 mod report;
 mod retention;
 mod scripts;
+mod together;
 mod wake;
 
 use std::sync::Arc;

@@ -4,20 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hostler_common::id::{EventNumber, JoinTokenId};
+use hostler_common::id::{EventNumber, HookId, JoinTokenId};
 use hostler_common::job::JobState;
+use hostler_common::script::{Digest, ScriptRef};
 use hostler_core::introspection::state::State;
 use hostler_core::machine::Event;
+use hostler_manager::store::audit::{Entry, audit_insert};
 use hostler_manager::store::event::{event_insert, event_list};
 use hostler_manager::store::job::job_counts;
 use hostler_manager::store::join_token::{
     JoinToken, certificate_find, certificate_insert, join_token_insert, join_token_list, join_token_revoke,
 };
+use hostler_manager::store::script::{Revision, revision_insert};
+use hostler_manager::store::target::{pace_put, report_insert};
 use hostler_manager::store::task::{TaskFilter, task_list};
 use hostler_manager::store::{Error, Gate, Result};
 use hostler_tests::both::Bed;
 use hostler_tests::on_both;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{Rig, report, start};
 
@@ -27,6 +32,7 @@ on_both!(
     a_pruned_run_can_be_followed_by_another,
     much_is_removed_in_many_small_transactions,
     ended_join_tokens_and_certificates_are_pruned,
+    what_scripts_leave_goes_in_its_time,
 );
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -174,4 +180,68 @@ async fn ended_join_tokens_and_certificates_are_pruned(bed: Bed) {
     rig.clock.advance(12 * DAY);
     rig.one.prune().await.unwrap();
     assert_eq!(known().await, (1, false, true));
+}
+
+/// How many rows a table has under a condition.
+async fn rows(rig: &Rig, table: &'static str) -> i64 {
+    let mut raw = rig.bed.raw().await.unwrap();
+    let (count,): (i64,) =
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(&mut raw).await.unwrap();
+    count
+}
+
+async fn what_scripts_leave_goes_in_its_time(bed: Bed) {
+    let rig = Rig::new(bed).await;
+    let hosts = super::scripts::hosts(&rig, 1..=2).await;
+    let (host, now) = (hosts[0], rig.one.clock.now());
+    let order = super::scripts::spec(&hosts[..1]);
+    let (named, unnamed) = (order.script.clone(), ScriptRef { digest: Digest([9; 32]), ..order.script.clone() });
+    let entry = Entry {
+        id: 0,
+        at: now,
+        category: "a".into(),
+        operation: "a".into(),
+        username: String::new(),
+        ip: None,
+        method: "POST".into(),
+        status: 200,
+        endpoint: "/".into(),
+        query_params: String::new(),
+        body: None,
+        request_id: String::new(),
+        from_hook: false,
+    };
+    let write = rig.one.store.write(move |tx| {
+        Box::pin(async move {
+            for script in [named, unnamed] {
+                let revision = Revision { script, size: 1, author: "a".into(), at: now };
+                revision_insert(tx, &revision, "x").await?;
+            }
+            audit_insert(tx, &entry).await?;
+            report_insert(tx, host, Uuid::from_u128(1), 1, now).await?;
+            pace_put(tx, HookId(1), host, now).await
+        })
+    });
+    write.await.unwrap();
+    let task = rig.one.run_start(order, Some("tester")).await.unwrap();
+    super::scripts::report(&rig, host, JobState::Succeeded, 0, "written").await;
+    for (days, tables) in [
+        // A verbatim script that no run names, then reports and paces, then outputs, then the run, and the audit.
+        (2, [1, 1, 1, 1, 1, 1]),
+        (6, [1, 0, 0, 1, 1, 1]),
+        (7, [1, 0, 0, 0, 1, 1]),
+        (80, [0, 0, 0, 0, 0, 1]),
+        (310, [0, 0, 0, 0, 0, 0]),
+    ] {
+        rig.clock.advance(days * DAY);
+        rig.one.prune().await.unwrap();
+        let mut left = [0; 6];
+        let names = ["script_revision", "host_report", "hook_pace", "target where head is not null", "run", "audit"];
+        for (left, name) in left.iter_mut().zip(names) {
+            *left = rows(&rig, name).await;
+        }
+        assert_eq!(left, tables, "after {days} more days");
+    }
+    assert!(task_list(&mut rig.one.store.read().await.unwrap(), &TaskFilter::default(), 9).await.unwrap().is_empty());
+    assert_eq!(task.0, 1);
 }

@@ -7,7 +7,7 @@ use hostler_core::introspection::summary::Identity;
 use hostler_core::machine::{Event, TaskEnd};
 use hostler_manager::store::host::{
     AgentState, Description, Greeting, Portrait, host_all_offline, host_by_name, host_by_number, host_counts,
-    host_delete, host_describe, host_fetch, host_find, host_insert, host_list, host_offline, host_online,
+    host_delete, host_describe, host_fetch, host_find, host_insert, host_list, host_numbers, host_offline, host_online,
     host_set_certificate, host_set_node, host_set_portrait, host_set_state,
 };
 use hostler_manager::store::introspection::{DataKind, data_find, data_put, status_find, status_put};
@@ -36,6 +36,7 @@ on_both!(
     deleting_takes_everything_but_history,
     deleting_ends_what_is_open,
     what_is_not_there_is_none,
+    all_are_named_by_number,
 );
 
 fn hello(version: &str) -> Greeting {
@@ -288,4 +289,15 @@ async fn what_is_not_there_is_none(bed: Bed) {
     drop(connection);
     commit!(store, tx => host_delete(tx, host_id(1), at(0)).await).unwrap();
     commit!(store, tx => host_set_state(tx, host_id(1), AgentState::Online).await).unwrap();
+}
+
+async fn all_are_named_by_number(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    assert!(host_numbers(&mut store.read().await.unwrap()).await.unwrap().is_empty());
+    for n in [7, 3, 5] {
+        some_host(&store, n).await;
+    }
+    let (gone, expected) = (host_id(3), [(host_id(7), 1, "host-7".to_owned()), (host_id(5), 3, "host-5".to_owned())]);
+    commit!(store, tx => host_delete(tx, gone, at(1)).await).unwrap();
+    assert_eq!(host_numbers(&mut store.read().await.unwrap()).await.unwrap(), expected);
 }

@@ -6,7 +6,7 @@ use hostler_core::introspection::node::{Node, Port};
 use hostler_core::introspection::state::State;
 use hostler_manager::store::host::{AgentState, host_set_node, host_set_state};
 use hostler_manager::store::introspection::{
-    DataKind, data_find, data_put, status_find, status_list, status_of_numbers, status_put,
+    DataKind, data_etags, data_find, data_put, status_find, status_list, status_of_numbers, status_put,
 };
 use hostler_manager::store::lookup::lookup_candidates;
 use hostler_manager::store::{Error, Store};
@@ -131,6 +131,8 @@ async fn documents_are_kept_by_kind(bed: Bed) {
     let processed = data_find(&mut connection, id, DataKind::Processed).await.unwrap().unwrap();
     assert_eq!((processed.text.as_str(), processed.stored_at), ("{\"done\":true}", at(3)));
     assert!(data_find(&mut connection, host_id(2), DataKind::Processed).await.unwrap().is_none());
+    let etags = data_etags(&mut connection).await.unwrap();
+    assert_eq!(etags.into_iter().collect::<Vec<_>>(), [(id, processed.etag)], "those of processed documents");
 }
 
 async fn with_port(store: &Store, n: u128, address: &str) -> HostId {

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use hostler_common::id::{HostId, JobId};
 use hostler_common::job::{Captured, JobSpec, JobState, Outcome, Work};
-use hostler_manager::store::job::{job_cancel, job_counts, job_find, job_insert, job_open, job_prune, job_update};
+use hostler_common::script::{ScriptLimits, ScriptRun};
+use hostler_manager::store::job::{
+    Place, job_adopt, job_cancel, job_counts, job_find, job_insert, job_insert_all, job_open, job_places, job_prune,
+    job_scripts, job_update, job_update_all,
+};
 use hostler_manager::store::machine::machine_insert;
 use hostler_manager::store::{Error, Store};
 use hostler_tests::both::Bed;
@@ -13,6 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::machine::machine_id;
+use super::script::revision;
 use super::{UNICODE, at, host_id, some_host};
 
 on_both!(
@@ -22,6 +27,8 @@ on_both!(
     a_job_moves_only_from_where_it_was,
     only_open_jobs_are_cancelled,
     only_finished_jobs_are_pruned,
+    many_jobs_are_written_and_moved_together,
+    scripts_under_way_are_counted,
 );
 
 /// The job of that number.
@@ -160,4 +167,59 @@ async fn only_finished_jobs_are_pruned(bed: Bed) {
         left.push(job_find(&mut store.read().await.unwrap(), spec(n, host).id).await.unwrap().is_some());
     }
     assert_eq!(left, [true, false, true, true]);
+}
+
+async fn many_jobs_are_written_and_moved_together(bed: Bed) {
+    let (store, host) = furnished(&bed).await;
+    let specs: Vec<JobSpec> = (0..250).map(|n| spec(n, host)).collect();
+    let ids: Vec<JobId> = specs.iter().map(|spec| spec.id).collect();
+    commit!(store, tx => job_insert_all(tx, machine_id(1), &specs, at(3)).await).unwrap();
+    commit!(store, tx => job_insert_all(tx, machine_id(1), &[], at(3)).await).unwrap();
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(job_find(&mut connection, ids[249]).await.unwrap().unwrap().spec, spec(249, host));
+    let asked: Vec<JobId> = ids.iter().copied().chain([spec(999, host).id]).collect();
+    let places = job_places(&mut connection, &asked).await.unwrap();
+    assert_eq!(places.len(), 250);
+    let place = Place { host, state: JobState::Queued, kind: "toy".into(), subject: "s".into() };
+    assert!(places.values().all(|found| *found == place));
+    drop(connection);
+    let (half, all) = (ids[..125].to_vec(), ids.clone());
+    let moved = commit!(store, tx => job_update_all(tx, &half, JobState::Queued, JobState::Running).await);
+    assert!(moved.unwrap());
+    let moved = commit!(store, tx => job_update_all(tx, &all, JobState::Queued, JobState::Running).await);
+    assert!(!moved.unwrap(), "half of them are further");
+    let counts = job_counts(&mut store.read().await.unwrap()).await.unwrap();
+    assert_eq!(counts, [("running".to_owned(), 250)]);
+}
+
+async fn scripts_under_way_are_counted(bed: Bed) {
+    let (store, host) = furnished(&bed).await;
+    let script = ScriptRun {
+        script: revision(None, 1, 7).script,
+        args: vec![UNICODE.into()],
+        env: Default::default(),
+        secrets: Default::default(),
+        stdin: None,
+        run_as: None,
+        limits: ScriptLimits::default(),
+        leave_children: false,
+        success_codes: Vec::new(),
+        blocking: false,
+    };
+    let scripts: Vec<JobSpec> =
+        (1..=3).map(|n| JobSpec { work: Work::Script(Box::new(script.clone())), ..spec(n, host) }).collect();
+    add(&store, 9, host).await;
+    let (own, mut others) = (scripts[0].clone(), scripts.clone());
+    others.remove(0);
+    commit!(store, tx => {
+        job_adopt(tx, machine_id(1), &own, at(1)).await?;
+        job_insert_all(tx, machine_id(1), &others, at(1)).await
+    })
+    .unwrap();
+    let found = job_find(&mut store.read().await.unwrap(), scripts[0].id).await.unwrap().unwrap();
+    assert_eq!((found.state, found.spec), (JobState::Running, scripts[0].clone()));
+    assert_eq!(job_scripts(&mut store.read().await.unwrap()).await.unwrap(), 3);
+    let id = scripts[1].id;
+    commit!(store, tx => job_update(tx, id, JobState::Queued, JobState::Failed, None, at(2)).await).unwrap();
+    assert_eq!(job_scripts(&mut store.read().await.unwrap()).await.unwrap(), 2);
 }

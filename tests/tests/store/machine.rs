@@ -3,7 +3,8 @@
 use hostler_common::id::{MachineId, TaskId};
 use hostler_manager::store::Error;
 use hostler_manager::store::machine::{
-    Record, machine_find, machine_insert, machine_subject, machine_update, timer_clear, timer_next, timer_set,
+    Record, machine_find, machine_insert, machine_subject, machine_take, machine_update, timer_clear, timer_next,
+    timer_set,
 };
 use hostler_tests::both::Bed;
 use hostler_tests::{commit, on_both};
@@ -17,6 +18,7 @@ on_both!(
     a_subject_has_one_machine_of_a_kind,
     a_write_over_an_old_version_is_refused,
     of_many_writers_of_one_version_one_wins,
+    a_machine_is_taken_until_the_end_of_the_transaction,
     timers_come_in_the_order_in_which_they_are_due,
     a_timer_that_was_moved_is_not_cleared,
 );
@@ -143,4 +145,28 @@ async fn a_timer_that_was_moved_is_not_cleared(bed: Bed) {
     })
     .unwrap();
     assert!(timer_next(&mut store.read().await.unwrap(), 9).await.unwrap().is_empty());
+}
+
+async fn a_machine_is_taken_until_the_end_of_the_transaction(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    commit!(store, tx => machine_insert(tx, machine_id(1), "toy", "s", &toy(""), at(0)).await).unwrap();
+    assert!(commit!(store, tx => machine_take::<Toy>(tx, "toy", "other").await).unwrap().is_none());
+    // Each adds a sign to what the one before left: whoever does not wait is refused or overwrites it.
+    let other = bed.open().await.unwrap();
+    let writers = (0..20).map(|n| {
+        let store = if n % 2 == 0 { store.clone() } else { other.clone() };
+        tokio::spawn(async move {
+            commit!(store, tx => {
+                let mut record = machine_take::<Toy>(tx, "toy", "s").await?.unwrap();
+                record.machine.text.push('x');
+                tokio::task::yield_now().await;
+                machine_update(tx, &record, at(1)).await
+            })
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap().unwrap();
+    }
+    let found = machine_find::<Toy>(&mut store.read().await.unwrap(), "toy", "s").await.unwrap().unwrap();
+    assert_eq!((found.machine, found.version), (toy(&"x".repeat(20)), 21));
 }

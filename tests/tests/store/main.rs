@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api_token;
+mod audit;
 mod callback_token;
 mod cause;
 mod cluster;
 mod complete;
 mod disk_full;
 mod durable;
+mod hook;
 mod host;
 mod introspection;
 mod inventory;
@@ -16,9 +19,13 @@ mod join_token;
 mod lingering;
 mod machine;
 mod open;
+mod page;
 mod records;
 mod refresh;
 mod rule;
+mod script;
+mod secret;
+mod target;
 mod task;
 mod transaction;
 mod webhook;

@@ -1,14 +1,16 @@
 //! Tasks and the steps of their histories.
 
 use hostler_common::id::{HostId, TaskId};
-use hostler_core::machine::{Step, StepOutcome, TaskEnd};
+use hostler_core::machine::{Question, Step, StepOutcome, TaskEnd};
 use hostler_manager::store::Store;
 use hostler_manager::store::task::{
-    NewTask, TaskFilter, TaskState, step_insert, step_list, task_cancelling, task_close, task_find, task_insert,
-    task_list, task_prune, task_running,
+    NewTask, TaskFilter, TaskState, step_insert, step_list, task_about, task_answered, task_ask, task_cancelling,
+    task_close, task_find, task_insert, task_list, task_progress, task_prune, task_result, task_running,
 };
 use hostler_tests::both::Bed;
 use hostler_tests::{commit, on_both};
+
+use serde_json::json;
 
 use super::machine::machine_id;
 use super::{UNICODE, at, host_id, long};
@@ -22,6 +24,8 @@ on_both!(
     a_task_that_is_gone_gets_no_history,
     old_tasks_go_with_their_histories,
     texts_may_have_everything,
+    a_task_shows_how_far_it_is_and_what_came_of_it,
+    a_task_asks_and_goes_on,
 );
 
 async fn add(store: &Store, kind: &'static str, host: Option<HostId>) -> TaskId {
@@ -173,4 +177,60 @@ async fn texts_may_have_everything(bed: Bed) {
         assert_eq!(kept.replace('\u{fffd}', "\u{0}").len(), text.len());
         assert!(kept.ends_with(&text[4..]) && kept.starts_with("nul"), "{}", &kept[..40]);
     }
+}
+
+async fn a_task_shows_how_far_it_is_and_what_came_of_it(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    let id = add(&store, "script", None).await;
+    let result = json!({ "servers": [{ "name": UNICODE, "error": "nul \0" }] });
+    let written = result.clone();
+    commit!(store, tx => {
+        task_about(tx, id, "nul \0 host").await?;
+        task_progress(tx, id, 2).await?;
+        task_result(tx, id, -256, Some(&written)).await
+    })
+    .unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
+    assert_eq!((task.complete, task.status_code, task.result), (2, -256, Some(result)));
+    assert!(task.object.unwrap().ends_with("host"));
+    close(&store, id, TaskEnd::Cancelled, 5).await;
+    // What has ended stays as it is.
+    commit!(store, tx => {
+        task_progress(tx, id, 3).await?;
+        task_result(tx, id, 0, None).await
+    })
+    .unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
+    assert_eq!((task.complete, task.status_code, task.result.is_some()), (2, -256, true));
+}
+
+async fn a_task_asks_and_goes_on(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    let id = add(&store, "script", None).await;
+    commit!(store, tx => task_running(tx, id).await).unwrap();
+    let question = Question {
+        token: uuid::Uuid::from_u128(7),
+        message: UNICODE.into(),
+        options: vec!["yes".into(), "no".into()],
+        default: "no".into(),
+        urgent: true,
+        asked_at: at(1),
+        expires_at: at(2),
+    };
+    let asked = question.clone();
+    commit!(store, tx => task_ask(tx, id, &asked).await).unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
+    assert_eq!((task.state, task.question), (TaskState::Waiting, Some(question.clone())));
+    commit!(store, tx => task_answered(tx, id).await).unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
+    assert_eq!((task.state, task.question), (TaskState::Running, None));
+    commit!(store, tx => {
+        task_ask(tx, id, &question).await?;
+        task_close(tx, id, TaskEnd::Failed, "", at(3)).await?;
+        task_ask(tx, id, &question).await?;
+        task_answered(tx, id).await
+    })
+    .unwrap();
+    let task = task_find(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
+    assert_eq!((task.state, task.question), (TaskState::Failed, None), "what has ended asks nothing");
 }

@@ -1,6 +1,6 @@
 //! Runs scripts on servers (spec/hooks.md §4, §10), and tries hooks with sample values (§8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use axum::Json as Answer;
@@ -24,7 +24,7 @@ use super::hook::{Variable, split};
 use super::task;
 use crate::api::native::error::{Error, Result};
 use crate::api::native::path::Id;
-use crate::store::host::{AgentState, Host, host_list};
+use crate::store::host::{AgentState, Host, host_list, host_numbers};
 
 /// How many hosts are read from the store at the most.
 const HOSTS_MAX: u32 = 20_000;
@@ -77,13 +77,15 @@ async fn all_hosts(croit: &Croit) -> Result<Vec<Host>> {
 
 /// The hosts that a request names, each once: first those that it numbers, in its order, then those that it describes.
 async fn chosen(croit: &Croit, body: &RunBody) -> Result<Vec<HostId>> {
-    let all = all_hosts(croit).await?;
-    let mut hosts: Vec<HostId> = Vec::new();
-    for number in body.servers.iter().flatten() {
-        let host = all.iter().find(|host| host.number == *number);
-        let host = host.ok_or_else(|| Error::field("servers", format_args!("there is no server {number}")))?;
-        if !hosts.contains(&host.id) {
-            hosts.push(host.id);
+    let (mut hosts, mut seen) = (Vec::new(), HashSet::new());
+    if let Some(numbers) = &body.servers {
+        // The whole of every host is much to read for a script that is to run on few.
+        let all = host_numbers(&mut *croit.api.engine.store.read().await?).await?;
+        let known: HashMap<i64, HostId> = all.into_iter().map(|(id, number, _)| (number, id)).collect();
+        for number in numbers {
+            let host = known.get(number).copied();
+            let host = host.ok_or_else(|| Error::field("servers", format_args!("there is no server {number}")))?;
+            hosts.extend(seen.insert(host).then_some(host));
         }
     }
     if body.labels.is_some() || body.roles.is_some() {
@@ -92,8 +94,8 @@ async fn chosen(croit: &Croit, body: &RunBody) -> Result<Vec<HostId>> {
             let roles = body.roles.as_ref().is_none_or(|roles| roles.iter().any(|role| host.roles.contains(role)));
             labels && roles && host.agent_state != AgentState::Revoked
         };
-        let more: Vec<HostId> = all.iter().filter(fits).map(|host| host.id).collect();
-        hosts.extend(more.into_iter().filter(|host| !hosts.contains(host)).collect::<Vec<_>>());
+        let all = all_hosts(croit).await?;
+        hosts.extend(all.iter().filter(fits).map(|host| host.id).filter(|host| seen.insert(*host)));
     }
     if hosts.is_empty() {
         return Err(Error::field("servers", "must name at least one server"));

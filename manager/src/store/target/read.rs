@@ -1,5 +1,7 @@
 //! What is known of targets, for decisions and for lists.
 
+use std::collections::HashMap;
+
 use hostler_common::id::{HookId, HostId, JobId, TaskId};
 use hostler_common::job::JobState;
 use hostler_common::time::Timestamp;
@@ -9,6 +11,8 @@ use hostler_core::run::target::{Begun, Seat, Summary, TargetState, Waiting};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::CHUNK;
+use crate::store::dialect::numbered;
 use crate::store::host::parse_host;
 use crate::store::tx::{Connection, Error, Result};
 
@@ -94,16 +98,22 @@ pub async fn target_waiting(connection: &mut Connection, task: TaskId, first: u3
         .collect()
 }
 
-/// The place of a job in its run.
+/// The places of jobs in their runs.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn target_of_job(connection: &mut Connection, job: JobId) -> Result<Option<(u32, TargetState)>> {
-    let row = sqlx::query("select position, state from target where job_id = $1")
-        .bind(job.to_string())
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| Ok((position(&row)?, parse_state(row.try_get("state")?)?))).transpose()
+pub async fn target_of_jobs(connection: &mut Connection, jobs: &[JobId]) -> Result<HashMap<JobId, (u32, TargetState)>> {
+    let mut places = HashMap::with_capacity(jobs.len());
+    for chunk in jobs.chunks(CHUNK) {
+        let text = format!("select job_id, position, state from target where job_id in ({})", numbered(1, chunk.len()));
+        let query = sqlx::query(sqlx::AssertSqlSafe(text));
+        let query = chunk.iter().fold(query, |query, job| query.bind(job.to_string()));
+        for row in query.fetch_all(&mut *connection).await? {
+            let job: String = row.try_get("job_id")?;
+            places.insert(parse_job(&job)?, (position(&row)?, parse_state(row.try_get("state")?)?));
+        }
+    }
+    Ok(places)
 }
 
 /// The targets that have begun and not ended.
