@@ -6,5 +6,8 @@ mod cli;
 mod clients;
 mod enrolment;
 mod faults;
+mod hooks;
 mod pki;
+mod scripts;
+mod site;
 mod up;

@@ -80,7 +80,7 @@ pub(super) fn after(
     match step {
         Step::FormatDisk(disk) => {
             let serial = disk.serial.clone().unwrap_or_default();
-            let osd = text(&result.after["osd_id"]);
+            let osd = text(&result.after["osd"]["osd_id"]);
             let values = vec![disk.device.clone(), serial, disk.purpose.name().into(), osd, went];
             Some((HookPoint::PostFormatDisk, values))
         }

@@ -47,8 +47,8 @@ const LIMIT_MAX: u32 = 1000;
 /// How many of the newest tasks a pattern is looked for in.
 const SCANNED: u32 = 5000;
 
-/// The kind of tasks whose output lies with their targets.
-const RUN: &str = "run";
+/// The kinds of tasks whose output lies with their targets.
+const RUNS: [&str; 2] = ["script", "hook"];
 
 /// Names of hosts, for tasks that are about one.
 async fn names(connection: &mut Connection, tasks: &[Task]) -> Result<HashMap<String, String>> {
@@ -64,7 +64,7 @@ async fn in_list(croit: &Croit, connection: &mut Connection, tasks: Vec<Task>) -
     let names = names(connection, &tasks).await?;
     let mut views = Vec::with_capacity(tasks.len());
     for mut task in tasks {
-        if task.kind == RUN && task.output.is_empty() {
+        if RUNS.contains(&task.kind.as_str()) && task.output.is_empty() {
             task.output = task_text(connection, task.id, OUTPUT_IN_LIST).await?;
         }
         task.output = view::plain(view::tail(&task.output, OUTPUT_IN_LIST));
@@ -82,7 +82,7 @@ pub(super) async fn whole(croit: &Croit, id: TaskId) -> Result<TaskView> {
     let found = task_find(&mut connection, id).await?;
     let mut task = found.ok_or_else(|| Error::not_found(format!("there is no task {id}")))?;
     let steps = step_list(&mut connection, id).await?;
-    if task.kind == RUN && task.output.is_empty() {
+    if RUNS.contains(&task.kind.as_str()) && task.output.is_empty() {
         task.output = task_text(&mut connection, id, OUTPUT_ALONE).await?;
     }
     task.output = view::tail(&task.output, OUTPUT_ALONE).to_owned();

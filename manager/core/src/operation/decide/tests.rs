@@ -92,7 +92,7 @@ fn hooks_before_then_the_step_then_hooks_after() {
     assert_eq!(step(&begun), None, "not before the hooks have ended");
     let doing = begun.next.decide(verdict(0, None), &cx(1)).unwrap();
     assert_eq!(step(&doing), Some(format()));
-    let result = json!({ "changed": true, "detail": "done", "after": { "osd_id": 4 } });
+    let result = json!({ "changed": true, "detail": "done", "after": { "osd": { "osd_id": 4 } } });
     let done = doing.next.decide(ended(&doing.next, JobState::Succeeded, &result, None), &cx(2)).unwrap();
     let after = told(&done).unwrap();
     assert_eq!(
