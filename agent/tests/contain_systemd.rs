@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// The status of the script where no host can be had.
 const NO_HOST: i32 = 75;
@@ -21,8 +22,13 @@ fn built() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_hostler-agent")).parent().unwrap().to_owned()
 }
 
-/// The tree of the host; `None` if it cannot be made here.
+/// The tree of the host; `None` if it cannot be made here. Tests of this program share it.
 fn base() -> Option<PathBuf> {
+    static BASE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    BASE.get_or_init(make_base).clone()
+}
+
+fn make_base() -> Option<PathBuf> {
     let lab = built().parent().unwrap().join("lab");
     let base = lab.join("base");
     if base.is_dir() {
