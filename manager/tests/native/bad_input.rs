@@ -1,7 +1,6 @@
 //! Bad input: each is refused with the status and the words that say what is wrong.
 
 use axum::body::Body;
-use http::Request;
 
 use crate::app::App;
 
