@@ -204,7 +204,7 @@ async fn decide_all(turn: &Turn, tx: &mut Connection, run: &Run, told: &[&JobUpd
     let ends = |update: &&JobUpdate| {
         update.state.is_final() && targets.get(&update.job).is_some_and(|(_, state)| !state.is_final())
     };
-    let last = told.iter().rposition(|update| ends(update));
+    let last = told.iter().rposition(ends);
     let mut all = Decision::to(run.clone());
     let mut progress = None;
     for (n, update) in told.iter().enumerate() {

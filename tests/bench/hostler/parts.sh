@@ -123,3 +123,40 @@ note_wrk() { # FIGURE OUTPUT
     note "$1: p99, ms" "<= 20" "$p99"
     note "$1: errors" "0" "$errors"
 }
+
+# One script on many agents at once, and on one after the other.
+bench_scripts() {
+    local dir=$state/scripts round out agents=${BENCH_AGENTS:-1000}
+    local get="jq -r"
+    mkdir -p "$dir"
+    start_manager "$dir"
+    out=$(timeout 600 "$bin/hostler-swarm" --json scripts --url "$url" --api-token "$api_token" --manager "$agents_at" \
+        --token "$(join_token "$agents")" --agents "$agents" --state-dir "$dir/agents" --rounds "$((rounds + 1))" --singles 1000 \
+        --document-kib 6 --manager-pid "$manager_pid")
+    # The first round also warms everything up.
+    for ((round = 2; round <= rounds + 1; round++)); do
+        note "script on $agents agents: all results durable, s" "<= 2" "$($get ".round${round}_s" <<<"$out")"
+        note "script on $agents agents: accepted, s" "" "$($get ".round${round}_accepted_s" <<<"$out")"
+        note "script on $agents agents: manager's processor time, s" "" "$($get ".round${round}_manager_cpu_s" <<<"$out")"
+    done
+    note "POST execute to first byte, one of $agents agents, p50, ms" "" "$($get .first_byte_p50_ms <<<"$out")"
+    note "POST execute to first byte, one of $agents agents, p99, ms" "" "$($get .first_byte_p99_ms <<<"$out")"
+    stop "$manager_pid"
+}
+
+# Pages of the list of many tasks that ended, in the usual orders and with the usual conditions.
+bench_tasks() {
+    local dir=$state/tasks out tasks=${BENCH_TASKS:-100000} name
+    mkdir -p "$dir"
+    # The schema is the manager's to make.
+    start_manager "$dir"
+    stop "$manager_pid"
+    "$bin/hostler-swarm" fill --state-dir "$dir/manager" --count 0 --tasks "$tasks" >&2
+    start_manager "$dir"
+    out=$(timeout 600 "$bin/hostler-swarm" --json tasks --url "$url" --api-token "$api_token" --times 200)
+    for name in $(jq -r 'keys_unsorted[] | select(endswith("_p99_ms")) | rtrimstr("_p99_ms")' <<<"$out"); do
+        note "50 of $tasks tasks, $name: p50, ms" "" "$(jq -r ".${name}_p50_ms" <<<"$out")"
+        note "50 of $tasks tasks, $name: p99, ms" "<= 50" "$(jq -r ".${name}_p99_ms" <<<"$out")"
+    done
+    stop "$manager_pid"
+}
