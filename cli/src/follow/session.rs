@@ -128,7 +128,9 @@ impl<'a> Session<'a> {
         let mut stream = call.messages().await?;
         // What was written before the stream began is asked for.
         self.seats.iter_mut().for_each(|seat| seat.ledger.behind = true);
-        self.look_at = self.live.then(Instant::now);
+        if self.live {
+            self.look().await?;
+        }
         loop {
             let Some(message) = self.next(&mut stream).await? else {
                 self.look().await?;
