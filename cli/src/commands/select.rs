@@ -97,8 +97,9 @@ fn choose(args: &HostsArgs, hosts: &[Value]) -> Result<Choice, String> {
     };
     for name in args.on.iter().filter(|name| !name.is_empty()) {
         let by = |fits: &dyn Fn(&&Value) -> bool| hosts.iter().find(fits);
+        let number = name.parse::<i64>().ok();
         let found = by(&|host| host["name"] == name.as_str())
-            .or_else(|| by(&|host| host["number"].to_string() == *name))
+            .or_else(|| by(&|host| number.is_some() && host["number"].as_i64() == number))
             .or_else(|| by(&|host| host["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(name))));
         take(found.ok_or_else(|| name.clone())?);
     }

@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
         let mut stream = call.messages().await?;
         // What was written before the stream began is asked for.
         self.seats.iter_mut().for_each(|seat| seat.ledger.behind = true);
-        self.look_at = self.live.then(Instant::now);
+        let mut fresh = self.live;
         loop {
             let Some(message) = self.next(&mut stream).await? else {
                 self.look().await?;
@@ -145,6 +145,9 @@ impl<'a> Session<'a> {
                     self.task(&data);
                     if data["done"] == true {
                         return Ok(Some(data));
+                    }
+                    if std::mem::take(&mut fresh) && data["kind"] == RUN {
+                        self.look().await?;
                     }
                 }
                 "output" => self.written(&data)?,

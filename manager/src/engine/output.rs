@@ -261,7 +261,7 @@ mod tests {
             outputs.take(job(1), 4 + n * size as u64, streams[(n % 2) as usize], piece);
         }
         let kept = outputs.so_far(job(1)).unwrap();
-        assert!(kept.marks.len() <= MARKS && kept.marks.is_sorted(), "{}", kept.marks.len());
+        assert!(kept.marks.len() <= MARKS && kept.marks.is_sorted_by_key(|(at, _)| *at), "{}", kept.marks.len());
         let end = kept.bytes.total - size as u64;
         assert_eq!(kept.marks.last(), Some(&(end, Stream::Stderr)), "the newest are right");
     }

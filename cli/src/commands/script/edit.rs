@@ -32,7 +32,8 @@ pub async fn run(context: &Context, name: &str, file: Option<&Path>, rename: Opt
         let after = library::read(&doing, &edited.path)?;
         if after == before {
             context.output.note("Nothing was changed.");
-            return Ok(edited.discard());
+            edited.discard();
+            return Ok(());
         }
         body.insert("contents".into(), after.into());
         draft = Some(edited);
