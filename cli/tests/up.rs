@@ -301,6 +301,10 @@ fn manager(dir: &Path, request: &Request) -> Answer {
             answer
         }
         "POST /api/hosts/h1/introspect" => Answer::json(202, json!({"task": 1})),
+        "PATCH /api/hosts/h1" => {
+            assert_eq!(request.body, json!({"roles": ["management"]}));
+            Answer::json(200, json!({"id": "h1"}))
+        }
         "GET /api/tasks/1" => Answer::json(200, json!({"id": 1, "state": "FINISHED", "done": true})),
         "GET /api/hosts/h1/inventories/latest" => {
             Answer::json(200, json!({"inventory": {"cpu": {"model_name": "Test CPU", "count": 2}}}))
