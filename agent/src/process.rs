@@ -280,6 +280,13 @@ impl Folder {
         Err(io::Error::new(io::ErrorKind::TimedOut, "a process of the program does not end"))
     }
 
+    /// Whether a supervisor came as far as to say its number: before that no program was begun. Only for this boot: what was
+    /// not synchronised may be gone after a loss of power.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.file("supervisor.json").exists()
+    }
+
     /// Waits until no supervisor lives; blocks the calling thread.
     ///
     /// # Errors

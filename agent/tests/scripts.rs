@@ -408,6 +408,26 @@ async fn spec_13_6_a_cancel_through_the_agent_leaves_nothing_within_fifteen_seco
     }
 }
 
+/// In a host with systemd only: a script's supervisor has a `/tmp` of its own, so one that is in `/tmp` is not found.
+#[tokio::test]
+async fn a_script_whose_supervisor_cannot_start_fails_and_says_so() {
+    if !std::path::Path::new("/run/systemd/system").exists() {
+        return eprintln!("!!! NOT TESTED: there is no systemd here");
+    }
+    let mut manager = Manager::start().await;
+    let mut agent = manager.agent();
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let hidden = folder.path().join("hostler-agent");
+    std::fs::copy(&agent.binary, &hidden).unwrap();
+    agent.binary = hidden;
+    agent.start();
+    let mut link = manager.link().await;
+    let (state, outcome) = link.run(manager.script("#!/bin/sh\necho here\n")).await;
+    assert_eq!(state, JobState::Failed);
+    let reason = outcome.reason.unwrap();
+    assert!(reason.contains("supervisor did not start") && reason.contains("hostler-run-"), "{reason}");
+}
+
 /// In a host with systemd only: the sandbox of the agent's unit is not for scripts.
 #[tokio::test]
 async fn under_systemd_a_script_is_outside_of_the_agents_sandbox() {

@@ -148,16 +148,20 @@ impl Daemon {
 
     /// The supervisor of a program is gone, or has said that its end is recorded.
     pub(super) async fn program_ended(&mut self, job: JobId) {
-        let state = match self.journal.end_state(job) {
-            Ok(Some(state)) => state,
-            Ok(None) => JobState::Lost,
+        let input = match self.journal.end_state(job) {
+            Ok(Some(state)) => Input::Ended(job, state),
+            Ok(None) if !self.journal.folder(job).begun() => {
+                let unit = format!("hostler-run-{job}.service");
+                Input::NotStarted(job, format!("its supervisor did not start; the host's journal may say why ({unit})"))
+            }
+            Ok(None) => Input::Ended(job, JobState::Lost),
             Err(error) => {
                 tracing::error!(%job, %error, "the end of a program cannot be read");
-                JobState::Lost
+                Input::Ended(job, JobState::Lost)
             }
         };
         self.streams.end(job).await;
-        self.give(Input::Ended(job, state)).await;
+        self.give(input).await;
         if self.outbox.link().is_none() {
             let ended = self.runner.ended();
             match self.journal.trim(&ended, UNTAKEN_MAX) {

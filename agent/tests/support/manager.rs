@@ -38,6 +38,9 @@ use connection::Connection;
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long anything that an agent says at some time is awaited.
+const LONGEST: Duration = Duration::from_secs(120);
+
 /// What the services share.
 #[derive(Default)]
 pub struct Shared {
@@ -297,14 +300,16 @@ impl Manager {
             ),
         )
         .unwrap();
-        Agent {
-            state,
-            config,
-            binary: env!("CARGO_BIN_EXE_hostler-agent").into(),
-            child: None,
-            env: Vec::new(),
-            host: self.host,
-        }
+        Agent { state, config, binary: executable(), child: None, env: Vec::new(), host: self.host }
+    }
+}
+
+/// The agent's executable. In a host that is booted for tests it may be found elsewhere than where it was built.
+fn executable() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
+    match (std::env::var_os("HOSTLER_TEST_BUILT"), built.file_name()) {
+        (Some(folder), Some(name)) => Path::new(&folder).join(name),
+        _ => built.to_owned(),
     }
 }
 
@@ -411,7 +416,11 @@ impl Link {
     }
 
     /// The next frame that `want` takes; what comes before it is kept.
-    pub async fn until<T>(&mut self, mut want: impl FnMut(&Up) -> Option<T>) -> T {
+    pub async fn until<T>(&mut self, want: impl FnMut(&Up) -> Option<T>) -> T {
+        tokio::time::timeout(LONGEST, self.search(want)).await.expect("the agent says other things only")
+    }
+
+    async fn search<T>(&mut self, mut want: impl FnMut(&Up) -> Option<T>) -> T {
         for at in 0..self.other.len() {
             if let Some(found) = want(&self.other[at]) {
                 self.other.remove(at);
