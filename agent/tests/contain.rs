@@ -309,6 +309,7 @@ async fn spec_13_6_a_cancelled_script_is_gone_within_fifteen_seconds() {
             leave_children: false,
             success_codes: Vec::new(),
             bell: dir.path().join("bell"),
+            change: None,
         };
         let program = Program {
             argv: Vec::new(),

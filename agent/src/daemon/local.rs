@@ -9,12 +9,12 @@ use hostler_proto::v1;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Daemon, Inner, fitness, open};
+use super::{Daemon, Inner, open};
 use crate::ceph::{self, Access};
-use crate::hooks::plan::Plan;
+use crate::hooks::plan::{Plan, Planned};
 use crate::hooks::startup::{Next, Startup};
 use crate::process::live;
-use crate::runner::{Input, Steps};
+use crate::runner::{Fitness, Input, Steps};
 use crate::watch;
 
 impl Daemon {
@@ -93,9 +93,11 @@ impl Daemon {
             );
             self.outbox.report();
         }
-        let jobs =
-            plan.jobs.iter().map(|job| (job.spec.clone(), job.after, fitness(&self.scripts, &self.steps, &job.spec)));
-        let jobs = jobs.collect();
+        let fitness = |job: &Planned| match &job.spec.work {
+            Work::Script(run) => self.scripts.fitness_of_own(job.spec.id, run),
+            Work::Introspect { .. } | Work::Step(_) => Fitness::Ready,
+        };
+        let jobs = plan.jobs.iter().map(|job| (job.spec.clone(), job.after, fitness(job))).collect();
         self.give(Input::Local(jobs)).await;
         Some(plan)
     }

@@ -4,6 +4,7 @@
 //! CRUSH map is made against the version that was read before: where somebody else was faster, the map is read again, and the
 //! hooks run again only if it says something else.
 
+mod change;
 mod decide;
 mod points;
 

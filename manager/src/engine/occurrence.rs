@@ -41,12 +41,16 @@ impl Domain for ChainDomain {
     ) -> BoxFuture<'t, Result<Vec<Link>>> {
         Box::pin(async move {
             let Input::Message(body) = input else { return Ok(Vec::new()) };
-            let Ok(Word::Occur { occurrence, host, .. }) = serde_json::from_value(body.clone()) else {
+            let Ok(Word::Occur { occurrence, host, change, .. }) = serde_json::from_value(body.clone()) else {
                 return Ok(Vec::new());
             };
             let hooks = hook::hook_of_point(tx, occurrence.point).await?;
             target::occurrence_insert(tx, &occurrence, host, turn.now).await?;
-            links_of(turn, tx, (&occurrence, host), &hooks).await
+            let mut links = links_of(turn, tx, (&occurrence, host), &hooks).await?;
+            for link in &mut links {
+                link.spec.change.clone_from(&change);
+            }
+            Ok(links)
         })
     }
 

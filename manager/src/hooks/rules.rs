@@ -88,6 +88,10 @@ pub(super) fn check(point: HookPoint, details: &Details) -> Result<(), String> {
     if let Some((file, name)) = details.secrets.iter().find(|(file, name)| !is_file_name(file) || !is_file_name(name)) {
         return Err(format!("secrets: {file:?} and {name:?} must be names of files"));
     }
+    if point.of_agents() && !details.secrets.is_empty() {
+        let name = point.name();
+        return Err(format!("secrets: scripts at {name} run also without the manager, and hosts keep no secrets"));
+    }
     check_env(&details.env).map_err(|fault| fault.to_string())
 }
 
@@ -127,5 +131,11 @@ mod tests {
         assert!(refused(|details| details.max_parallel = Some(0)).contains("maxParallel"));
         assert!(refused(|details| drop(details.env.insert("LD_PRELOAD".into(), "x".into()))).contains("LD_PRELOAD"));
         assert!(refused(|details| drop(details.secrets.insert("../x".into(), "y".into()))).contains("secrets"));
+        let mut secret = defaults(HookPoint::PreFormatDisk);
+        secret.secrets.insert("x".into(), "y".into());
+        assert_eq!(check(HookPoint::PreFormatDisk, &secret), Ok(()));
+        for point in [HookPoint::PreDaemonStart, HookPoint::PostDaemonStart, HookPoint::OnPersistentAvailable] {
+            assert!(check(point, &secret).unwrap_err().contains("hosts keep no secrets"), "{}", point.name());
+        }
     }
 }

@@ -8,6 +8,7 @@ use hostler_common::job::{JobSpec, JobState, JobUpdate, Outcome, Work};
 use hostler_common::step::{CrushChange, Step, StepResult};
 use serde_json::{Value, json};
 
+use super::change;
 use super::points::{after, before, title};
 use super::{Command, DEPTH_MAX, Facts, Operation, Stage, Start, deadline, result_of};
 use crate::cluster;
@@ -71,7 +72,7 @@ impl Operation {
         decision = if reads {
             operation.order(decision, Step::CrushRead, Stage::Reading, cx)
         } else {
-            operation.hooks(decision, cx)
+            operation.hooks(decision, &Value::Null, cx)
         };
         Ok(decision)
     }
@@ -96,15 +97,17 @@ impl Operation {
         decision
     }
 
-    /// The hooks that come before, if there may be any; else the change itself.
-    fn hooks(mut self, decision: Decision<Self>, cx: &Context<Facts>) -> Decision<Self> {
+    /// The hooks that come before, if there may be any; else the change itself. `found` is what the step that looks first
+    /// found.
+    fn hooks(mut self, decision: Decision<Self>, found: &Value, cx: &Context<Facts>) -> Decision<Self> {
         let point = self.step.as_ref().and_then(|step| before(step, &self.crush)).filter(|_| !self.options.skip_hooks);
         let (Some((point, values)), Some(host)) = (point, self.host) else { return self.make(decision, cx) };
         let chain = cx.fresh_id(1);
         let parent = Parent { kind: Self::KIND.into(), subject: self.id.to_string(), tag: self.crush.moved };
         let occurrence = Box::new(occurrence(point, values, cx));
         (self.stage, self.chain) = (Stage::Hooks, Some(chain));
-        let told = Word::Occur { occurrence, host: Some(host), parent: Some(parent) }.to(chain);
+        let change = self.step.as_ref().and_then(|step| change::before(step, found));
+        let told = Word::Occur { occurrence, host: Some(host), change, parent: Some(parent) }.to(chain);
         let mut decision = decision.effect(Effect::Tell(told)).effect(Effect::ClearTimer(CHECK));
         decision.next = self;
         decision
@@ -190,15 +193,16 @@ impl Operation {
             Some(refusal) if !moved => self.fail(decision, FAILED, &refusal),
             Some(_) => {
                 self.crush.moved += 1;
-                if same { self.make(decision, cx) } else { self.hooks(decision, cx) }
+                if same { self.make(decision, cx) } else { self.hooks(decision, &found, cx) }
             }
-            None => self.hooks(decision, cx),
+            None => self.hooks(decision, &found, cx),
         }
     }
 
     fn done(self, decision: Decision<Self>, outcome: &Outcome, cx: &Context<Facts>) -> Decision<Self> {
-        let result = result_of(&outcome.stdout.head);
+        let mut result = result_of(&outcome.stdout.head);
         let decision = self.tell_hooks(decision, &result, None, cx);
+        change::clear(&mut result);
         let detail = result.detail.clone();
         let document = serde_json::to_value(&result).unwrap_or(Value::Null);
         self.close(decision, TaskEnd::Finished, 0, Some(document), &detail)
@@ -237,7 +241,9 @@ impl Operation {
         let (Some((point, values)), Some(host)) = (point.filter(|_| !self.options.skip_hooks), self.host) else {
             return decision;
         };
-        let told = Word::Occur { occurrence: Box::new(occurrence(point, values, cx)), host: Some(host), parent: None };
+        let change = self.step.as_ref().and_then(|step| change::after(step, result));
+        let occurrence = Box::new(occurrence(point, values, cx));
+        let told = Word::Occur { occurrence, host: Some(host), change, parent: None };
         decision.effect(Effect::Tell(told.to(cx.fresh_id(2))))
     }
 
