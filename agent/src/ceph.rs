@@ -10,6 +10,7 @@ mod connection;
 pub mod parse;
 pub mod program;
 mod rados;
+pub mod settings;
 
 pub use access::Access;
 pub use cli::Cli;

@@ -8,6 +8,7 @@
 
 pub mod ceph_daemon;
 pub mod ceph_flag;
+pub mod ceph_setting;
 pub mod cephfs_snapshot;
 pub mod crush;
 pub mod disk;
@@ -93,6 +94,8 @@ pub fn perform(step: &Step, context: &Context) -> Result<StepResult, Failure> {
         Step::CephFsSnapshot(step) => cephfs_snapshot::run(step, context),
         Step::Network(step) => network::run(step, context),
         Step::CephFlag(step) => ceph_flag::run(step, context),
+        Step::CephSetting(step) => ceph_setting::run(step, context),
+        Step::CephScrub(step) => ceph_setting::scrub(step, context),
     }
 }
 

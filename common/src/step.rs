@@ -26,6 +26,10 @@ pub enum Step {
     Network(NetworkChange),
     /// Set or unset a flag of the cluster, such as `noout` (spec/hooks.md §4.2).
     CephFlag(CephFlag),
+    /// Change a setting of the cluster (spec/hooks.md §4.2).
+    CephSetting(CephSetting),
+    /// Have the data of an OSD checked (spec/hooks.md §4.2).
+    CephScrub(CephScrub),
 }
 
 impl Step {
@@ -42,11 +46,13 @@ impl Step {
             Self::CephFsSnapshot(_) => "cephfs_snapshot",
             Self::Network(_) => "network",
             Self::CephFlag(_) => "ceph_flag",
+            Self::CephSetting(_) => "ceph_setting",
+            Self::CephScrub(_) => "ceph_scrub",
         }
     }
 
     /// All names, in the order of the variants.
-    pub const NAMES: [&str; 9] = [
+    pub const NAMES: [&str; 11] = [
         "format_disk",
         "ceph_daemon",
         "unit",
@@ -56,6 +62,8 @@ impl Step {
         "cephfs_snapshot",
         "network",
         "ceph_flag",
+        "ceph_setting",
+        "ceph_scrub",
     ];
 }
 
@@ -273,6 +281,86 @@ pub struct CephFlag {
     pub flag: String,
     /// Whether it is to be set.
     pub set: bool,
+}
+
+/// See [`Step::CephSetting`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "setting", rename_all = "snake_case")]
+pub enum CephSetting {
+    /// How much of the OSDs' work may be recovery.
+    RecoverySpeed {
+        /// How much.
+        speed: RecoverySpeed,
+    },
+    /// From which fill on OSDs count as nearly full, take no backfill, take no writes.
+    FullRatios(FullRatios),
+    /// How many metadata servers of a file system are active.
+    MaxMds {
+        /// The file system.
+        filesystem: String,
+        /// How many.
+        max: u32,
+    },
+    /// Whether standby metadata servers of a file system follow the active ones.
+    AllowStandbyReplay {
+        /// The file system.
+        filesystem: String,
+        /// Whether they do.
+        allow: bool,
+    },
+    /// Which release clients must have at least.
+    MinCompatClient {
+        /// Its name, such as `luminous`.
+        release: String,
+    },
+}
+
+/// How much of the OSDs' work may be recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoverySpeed {
+    /// Clients first.
+    Slow,
+    /// As Ceph does by itself.
+    Balanced,
+    /// Recovery first.
+    Fast,
+}
+
+impl RecoverySpeed {
+    /// The stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Balanced => "balanced",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+/// Fill ratios of OSDs, in ten-thousandths; `None` means that one is not known, or stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FullRatios {
+    /// From here on there is a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearfull: Option<u32>,
+    /// From here on an OSD takes no backfill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfillfull: Option<u32>,
+    /// From here on nothing is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<u32>,
+}
+
+/// See [`Step::CephScrub`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CephScrub {
+    /// The number of the OSD.
+    pub osd: u32,
+    /// Whether the data themselves are read, too.
+    #[serde(default)]
+    pub deep: bool,
 }
 
 /// What a step leaves: its standard output is this as JSON.

@@ -158,13 +158,14 @@ fn columns() -> Vec<Column> {
     vec![
         Column::new("#", |v| show(v, "number")).whole(),
         Column::new("NAME", |v| show(v, "name")).whole(),
-        Column::new("STATE", |v| show(v, "state")).state(),
+        Column::new("STATE", state).state(),
         Column::new("INTROSPECTION", |v| show(v, "introspection.state")).state(),
         Column::new("PRODUCT", |v| show(v, "summary.product")).spare(),
         Column::new("CPUS", |v| show(v, "summary.cpus")).whole(),
         Column::new("MEMORY", memory).whole(),
         Column::new("DISKS", |v| show(v, "summary.disks")).whole().spare(),
         Column::new("ZONE", |v| show(v, "zone")).spare(),
+        Column::new("CLUSTER", |v| show(v, "cluster")).spare(),
         Column::new("SEEN", seen).whole(),
         Column::new("ID", |v| show(v, "id")).whole().spare(),
     ]
@@ -173,7 +174,7 @@ fn columns() -> Vec<Column> {
 fn rows(host: &Value) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("Name", show(host, "name")),
-        ("State", show(host, "state")),
+        ("State", state(host)),
         ("Number", show(host, "number")),
         ("Id", show(host, "id")),
         ("Description", show(host, "description")),
@@ -187,6 +188,7 @@ fn rows(host: &Value) -> Vec<(&'static str, String)> {
         ("Address", show(host, "agent.address")),
         ("Certificate", certificate(host)),
         ("Boot id", show(host, "agent.bootId")),
+        ("Cluster", show(host, "cluster")),
         ("Introspection", introspection(host)),
     ];
     if let Some(stale) = at(host, "staleSections").as_array().filter(|stale| !stale.is_empty()) {
@@ -208,6 +210,12 @@ fn rows(host: &Value) -> Vec<(&'static str, String)> {
         ]);
     }
     rows
+}
+
+/// The state; a host whose scripts before the start failed takes no steps, which is worth a word.
+fn state(host: &Value) -> String {
+    let degraded = at(host, "agent.degraded").as_bool() == Some(true);
+    if degraded { format!("{} (degraded)", show(host, "state")) } else { show(host, "state") }
 }
 
 fn memory(host: &Value) -> String {
