@@ -4,11 +4,10 @@
 
 mod common;
 
-use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Cluster, agent, installed};
+use common::{Cluster, agent, installed, step};
 use hostler_agent::ceph::{CephClient, Cli, Error, Rados, parse};
 use hostler_agent::watch::{Places, Seen, start_in};
 use hostler_common::cluster::ClusterState;
@@ -19,27 +18,6 @@ use hostler_common::step::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// Runs a step as the daemon does; answers with its result, or with the reason.
-fn step(cluster: &Cluster, step: &Step) -> Result<StepResult, String> {
-    let mut child = Command::new(agent())
-        .args(["step", "--runtime-dir"])
-        .arg(cluster.path("runtime"))
-        .env("CEPH_CONF", cluster.conf())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&serde_json::to_vec(step).unwrap()).unwrap();
-    let done = child.wait_with_output().unwrap();
-    if done.status.success() {
-        Ok(serde_json::from_slice(&done.stdout).unwrap())
-    } else {
-        assert_eq!(done.status.code(), Some(1));
-        Err(String::from_utf8(done.stderr).unwrap())
-    }
-}
 
 /// What a source says next that is of interest.
 async fn next<T>(seen: &mut mpsc::Receiver<Seen>, what: &str, pick: impl Fn(Seen) -> Option<T>) -> T {
@@ -343,9 +321,8 @@ impl Drop for Hung {
     }
 }
 
-/// Spec/hooks.md §13.11.
 #[tokio::test]
-async fn a_file_system_that_hangs_holds_up_nothing_else() {
+async fn spec_13_11_a_file_system_that_hangs_holds_up_nothing_else() {
     if !installed() || !std::path::Path::new("/dev/fuse").exists() || !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: for this one must be root and have Ceph and FUSE");
         return;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, dead_code)]
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hostler_agent::ceph::Access;
+use hostler_common::step::{Step, StepResult};
 use serde_json::Value;
 
 /// A running cluster; it ends with the value.
@@ -193,4 +195,25 @@ impl Drop for Cluster {
 /// The agent's executable.
 pub fn agent() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_hostler-agent"))
+}
+
+/// Runs a step as the daemon does; answers with its result, or with the reason.
+pub fn step(cluster: &Cluster, step: &Step) -> Result<StepResult, String> {
+    let mut child = Command::new(agent())
+        .args(["step", "--runtime-dir"])
+        .arg(cluster.path("runtime"))
+        .env("CEPH_CONF", cluster.conf())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&serde_json::to_vec(step).unwrap()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    if done.status.success() {
+        Ok(serde_json::from_slice(&done.stdout).unwrap())
+    } else {
+        assert_eq!(done.status.code(), Some(1));
+        Err(String::from_utf8(done.stderr).unwrap())
+    }
 }

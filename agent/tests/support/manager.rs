@@ -326,6 +326,16 @@ impl Agent {
         self.child = Some(child);
     }
 
+    /// Gives scripts that run as others a folder to which they can pass through.
+    pub fn passable(&self) -> tempfile::TempDir {
+        let runtime = tempfile::Builder::new().prefix("run-").tempdir().unwrap();
+        std::fs::set_permissions(runtime.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let at = text.find("runtime_dir").unwrap();
+        std::fs::write(&self.config, format!("{}runtime_dir = {:?}\n", &text[..at], runtime.path())).unwrap();
+        runtime
+    }
+
     pub async fn kill(&mut self) {
         self.child.take().unwrap().kill().await.unwrap();
     }
