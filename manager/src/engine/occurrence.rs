@@ -11,7 +11,7 @@ use hostler_core::run::{Command, Spec};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::run::{Domain, Wakes, apply};
+use super::run::{Domain, Wakes, apply, own_id};
 use super::{Engine, RunDomain, Turn};
 use crate::store::{Connection, Error, Result, event, hook, target};
 
@@ -29,8 +29,7 @@ impl Domain for ChainDomain {
     type Machine = Chain;
 
     fn fresh(subject: &str) -> Result<Chain> {
-        let id = subject.parse().map_err(|_| Error::Broken(format!("not the id of a chain: {subject}")))?;
-        Ok(Chain::new(id))
+        Ok(Chain::new(own_id("chain", subject)?))
     }
 
     fn facts<'t>(

@@ -1,4 +1,4 @@
-//! What the change files of hooks say (spec/hooks.md §6, decision 0014).
+//! What the change files of hooks say (spec/hooks.md §6, decision 0015).
 
 use hostler_common::script::CHANGE_MAX;
 use hostler_common::step::{NetworkChange, Step, StepResult};
