@@ -7,9 +7,9 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Cluster, agent, installed, step};
+use common::{Cluster, installed, step, watch};
 use hostler_agent::ceph::{CephClient, Cli, Error, Rados, parse};
-use hostler_agent::watch::{Places, Seen, start_in};
+use hostler_agent::watch::Seen;
 use hostler_common::cluster::ClusterState;
 use hostler_common::hook::{Assignment, HookPoint, LeaseFile, LeaseFormat, Occurrence, Origin};
 use hostler_common::step::{
@@ -17,7 +17,6 @@ use hostler_common::step::{
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// What a source says next that is of interest.
 async fn next<T>(seen: &mut mpsc::Receiver<Seen>, what: &str, pick: impl Fn(Seen) -> Option<T>) -> T {
@@ -184,17 +183,8 @@ async fn a_watching_host_tells_what_others_do() {
     cluster.ceph(&["osd", "pool", "create", "images", "8"]);
     cluster.tool("rbd", &["pool", "init", "images"]);
     cluster.tool("rbd", &["create", "--size", "8M", "images/vm"]);
-    let places = Places {
-        ceph: cluster.access(),
-        runtime_dir: cluster.path("runtime"),
-        executable: agent().to_owned(),
-        snapshots_every: Duration::from_millis(500),
-        ..Places::default()
-    };
-    let (out, mut seen) = mpsc::channel(64);
-    let stop = CancellationToken::new();
     let assignment = Assignment { clusters: vec![String::new()], ..Assignment::default() };
-    let handle = start_in(places, &assignment, out, stop.clone());
+    let (handle, mut seen, stop) = watch(&cluster, &assignment);
     let first = next(&mut seen, "the cluster", state(|state| state.crush_hash.is_some())).await;
     assert_eq!(first.fsid, cluster.fsid);
 
@@ -248,17 +238,8 @@ async fn snapshots_of_a_file_system() {
         cluster
     });
     let cluster = cluster.await.unwrap();
-    let places = Places {
-        ceph: cluster.access(),
-        runtime_dir: cluster.path("runtime"),
-        executable: agent().to_owned(),
-        snapshots_every: Duration::from_millis(500),
-        ..Places::default()
-    };
-    let (out, mut seen) = mpsc::channel(64);
-    let stop = CancellationToken::new();
     let assignment = Assignment { clusters: vec![cluster.fsid.clone()], ..Assignment::default() };
-    let _handle = start_in(places, &assignment, out, stop.clone());
+    let (_handle, mut seen, stop) = watch(&cluster, &assignment);
     next(&mut seen, "the cluster", state(|state| state.health.is_some())).await;
     // The baseline of the subvolume is read.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -343,10 +324,7 @@ async fn spec_13_11_a_file_system_that_hangs_holds_up_nothing_else() {
         lease_files: vec![file],
         ..Assignment::default()
     };
-    let places = Places { runtime_dir: cluster.path("runtime"), executable: agent().to_owned(), ..Places::default() };
-    let (out, mut seen) = mpsc::channel(64);
-    let stop = CancellationToken::new();
-    let _handle = start_in(places, &assignment, out, stop.clone());
+    let (_handle, mut seen, stop) = watch(&cluster, &assignment);
     // The runtime has one thread: if anything blocked it, these sleeps would take much longer.
     let began = std::time::Instant::now();
     for _ in 0..20 {

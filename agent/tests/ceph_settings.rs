@@ -6,14 +6,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Cluster, agent, installed, step, wait_for};
-use hostler_agent::watch::{Places, Seen, start_in};
+use common::{Cluster, installed, step, wait_for, watch};
+use hostler_agent::watch::Seen;
 use hostler_common::cluster::Settings;
 use hostler_common::hook::Assignment;
 use hostler_common::step::{CephScrub, CephSetting, FullRatios, RecoverySpeed, Step};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 fn set(cluster: &Cluster, setting: CephSetting) -> Result<(bool, Settings), String> {
     let result = step(cluster, &Step::CephSetting(setting))?;
@@ -120,16 +119,8 @@ async fn the_watching_agent_tells_of_settings() {
         return;
     }
     let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
-    let places = Places {
-        ceph: cluster.access(),
-        runtime_dir: cluster.path("runtime"),
-        executable: agent().to_owned(),
-        ..Places::default()
-    };
-    let (out, mut seen) = mpsc::channel(64);
-    let stop = CancellationToken::new();
     let assignment = Assignment { clusters: vec![String::new()], ..Assignment::default() };
-    let _handle = start_in(places, &assignment, out, stop.clone());
+    let (_handle, mut seen, stop) = watch(&cluster, &assignment);
     let wait = async |seen: &mut mpsc::Receiver<Seen>, holds: &dyn Fn(&Settings) -> bool| loop {
         if let Some(Seen::Cluster(state)) = seen.recv().await
             && state.settings.as_ref().is_some_and(holds)
