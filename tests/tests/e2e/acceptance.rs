@@ -69,7 +69,7 @@ async fn spec_13_2_a_client_logs_in_runs_a_hook_script_and_polls_it_to_its_end()
     let ended = call("GET", &path, None).await;
     assert_eq!(
         (&ended["state"], &ended["statusCode"], &ended["output"], &ended["startedBy"]),
-        (&json!("FINISHED"), &json!(0), &json!("said it\n"), &json!("admin")),
+        (&json!("FINISHED"), &json!(0), &json!("said it\n"), &json!("user:admin")),
         "{ended}"
     );
 }
@@ -123,6 +123,14 @@ fn change(task: &Value) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
+/// Waits until there are so many Pre hooks, the last one of that operation.
+async fn pre_hooks(site: &Site, count: usize, operation: i64) {
+    let there = async || Ok(site.tasks_of("PreCrushMapChange").await.len() == count);
+    let task = async || site.manager.get(&format!("/api/tasks/{operation}")).await;
+    let waits = until(SOON, "the hook waits", there).await;
+    assert!(waits.is_ok(), "{:?}\n{}", task().await, site.agent.log());
+}
+
 #[tokio::test]
 async fn spec_13_5_of_two_crush_edits_one_is_refused_and_tried_again() {
     let Some(cluster) = Cluster::start(ceph::Options::default()).unwrap() else { return };
@@ -136,15 +144,15 @@ async fn spec_13_5_of_two_crush_edits_one_is_refused_and_tried_again() {
 
     // Both have read the map before either of them changes it.
     let first = site.step(edit("r1")).await;
-    until(SOON, "the first waits", async || Ok(site.tasks_of("PreCrushMapChange").await.len() == 1)).await.unwrap();
+    pre_hooks(&site, 1, first).await;
     let second = site.step(edit("r2")).await;
-    until(SOON, "the second waits", async || Ok(site.tasks_of("PreCrushMapChange").await.len() == 2)).await.unwrap();
+    pre_hooks(&site, 2, second).await;
     go(1);
     let task = site.done(first).await;
     assert_eq!(task["state"], "FINISHED", "{task}");
     assert!(task["result"]["after"].get("crush").is_none(), "what is for the change file alone is not kept");
     go(2);
-    until(SOON, "hooks run anew", async || Ok(site.tasks_of("PreCrushMapChange").await.len() == 3)).await.unwrap();
+    pre_hooks(&site, 3, second).await;
     go(3);
     let task = site.done(second).await;
     assert_eq!(task["state"], "FINISHED", "{task}");
