@@ -13,7 +13,7 @@ use hostler_core::run::target::TargetState;
 use super::dialect::{numbered, storable};
 use super::tx::{Connection, Result};
 
-pub use output::{Kept, output_prune, target_output, task_text};
+pub use output::{Kept, Live, output_prune, target_output, task_text};
 pub use read::{
     candidates, pace_find, run_subject, run_task, spec_find, target_begun, target_list, target_of_jobs, target_waiting,
 };
