@@ -83,6 +83,11 @@ impl Daemon {
                     refuses_by: None,
                 })
             }
+            Work::Script(run) if run.env.contains_key("HOOK_EVENT") && !run.env.contains_key("CLUSTER_FSID") => {
+                let mut run = run.clone();
+                run.env.insert("CLUSTER_FSID".into(), self.hooks.fsid());
+                self.scripts.program(spec, &run, GRACE)
+            }
             Work::Script(run) => self.scripts.program(spec, run, GRACE),
             Work::Step(step) => {
                 let file = self.journal.folder(spec.id).path().join("step.json");

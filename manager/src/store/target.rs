@@ -278,6 +278,18 @@ pub async fn chain_prune(connection: &mut Connection, until: Timestamp, limit: u
     Ok(done.rows_affected())
 }
 
+/// The task in whose run that job is.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn job_task(connection: &mut Connection, job: JobId) -> Result<Option<TaskId>> {
+    let row: Option<(i64,)> = sqlx::query_as("select task from target where job_id = $1")
+        .bind(job.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|(task,)| TaskId(task)))
+}
+
 /// The job of a target, for those who watch it: the host's place in a task.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Tasks: every long-running thing, with the fields of the dialect and some more (spec/hooks.md §3, §9).
 
 mod answer;
+mod named;
 mod pieces;
 mod query;
 mod stream;
@@ -22,12 +23,12 @@ use super::guard::Asker;
 use super::page::{Page, Paging, Plan, row};
 use super::parameters::Parameters;
 use crate::api::native::error::{Error, Result};
-use crate::api::native::path::Id;
 use crate::store::Connection;
 use crate::store::host::host_numbers;
 use crate::store::target::{Live, task_text};
 use crate::store::task::{Task, TaskQuery, step_list, task_active, task_find, task_page};
 use answer::tagged;
+use named::Named;
 pub(super) use stream::events;
 pub(super) use targets::{output, targets};
 pub(super) use view::TaskView;
@@ -153,7 +154,7 @@ pub(super) async fn status(State(croit): State<Croit>, parameters: Parameters, h
 }
 
 /// `GET /tasks/{id}`
-pub(super) async fn show(State(croit): State<Croit>, Id(id): Id<TaskId>, headers: HeaderMap) -> Result<Response> {
+pub(super) async fn show(State(croit): State<Croit>, Named(id): Named, headers: HeaderMap) -> Result<Response> {
     let view = whole(&croit, id).await?;
     tagged(&headers, &view)
 }
@@ -169,7 +170,7 @@ pub(super) struct AnswerBody {
 pub(super) async fn answer(
     State(croit): State<Croit>,
     asker: Asker,
-    Id(id): Id<TaskId>,
+    Named(id): Named,
     Json(body): Json<AnswerBody>,
 ) -> Result<Response> {
     croit.api.engine.task_answer(id, body.token, &body.response, asker.name()).await?;
@@ -177,7 +178,7 @@ pub(super) async fn answer(
 }
 
 /// `POST /tasks/{id}/cancel`
-pub(super) async fn cancel(State(croit): State<Croit>, asker: Asker, Id(id): Id<TaskId>) -> Result<Response> {
+pub(super) async fn cancel(State(croit): State<Croit>, asker: Asker, Named(id): Named) -> Result<Response> {
     croit.api.engine.task_cancel(id, asker.name()).await?;
     Ok(empty(StatusCode::CREATED))
 }
