@@ -10,4 +10,5 @@ mod hooks;
 mod pki;
 mod scripts;
 mod site;
+mod steps;
 mod up;
