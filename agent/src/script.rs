@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod keys;
 pub mod policy;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -137,6 +138,8 @@ impl Scripts {
             within: None,
             script: Some(script),
             changes_host: true,
+            env: BTreeMap::new(),
+            refuses_by: None,
         })
     }
 }

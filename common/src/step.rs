@@ -21,6 +21,7 @@ pub enum Step {
     /// Take a snapshot of an RBD image (spec/hooks.md §7.11).
     RbdSnapshot(RbdSnapshot),
     /// Take a snapshot of a CephFS directory or subvolume (spec/hooks.md §7.10).
+    #[serde(rename = "cephfs_snapshot")]
     CephFsSnapshot(CephFsSnapshot),
     /// Replace files of the network configuration, apply, verify, roll back on failure (spec/hooks.md §7.1).
     Network(NetworkChange),
@@ -376,4 +377,33 @@ pub struct StepResult {
     pub after: Value,
     /// What people should read.
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_step_has_one_name_everywhere() {
+        let fields = [
+            json!({"device": "/dev/x", "purpose": "data"}),
+            json!({"kind": "osd", "id": "1", "action": "start"}),
+            json!({"unit": "a.service", "action": "stop"}),
+            json!({}),
+            json!({"edit": {"edit": "add_bucket", "name": "a", "kind": "rack"}}),
+            json!({"pool": "p", "image": "i", "snapshot": "s"}),
+            json!({"filesystem": "f", "snapshot": "s"}),
+            json!({"interfaces": [], "files": [], "confirm_s": 1}),
+            json!({"flag": "noout", "set": true}),
+        ];
+        assert_eq!(fields.len(), Step::NAMES.len());
+        for (name, mut step) in Step::NAMES.into_iter().zip(fields) {
+            step["step"] = name.into();
+            let read: Step = serde_json::from_value(step).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(read.name(), name);
+            assert_eq!(serde_json::to_value(&read).unwrap()["step"], name);
+        }
+    }
 }

@@ -20,6 +20,7 @@ use crate::watch;
 impl Daemon {
     /// The agent starts.
     pub(super) async fn begin(&mut self) {
+        self.hooks.configured = ceph::configured(&Access::default());
         let told = self.inner.clone();
         // Monitors may take their time, or never answer.
         tokio::task::spawn_blocking(move || told.blocking_send(Inner::Reach(ceph::reached(&Access::default()))));

@@ -89,8 +89,6 @@ fn script(assignment: &Assignment, hook: &AssignedHook, occurrence: &Occurrence,
         [
             ("HOOK_ID", hook.id.to_string()),
             ("HOOK_SCRIPT_ID", hook.script.id.map_or_else(String::new, |id| id.to_string())),
-            // The manager gives it one when it hears of this.
-            ("HOOK_TASK_ID", String::new()),
             ("HOOK_SERVER_ID", assignment.number.to_string()),
             ("HOOK_SERVER_NAME", assignment.name.clone()),
             ("HOOK_ATTEMPT", attempt.to_string()),

@@ -12,4 +12,5 @@ mod hooks;
 mod pki;
 mod scripts;
 mod site;
+mod steps;
 mod up;

@@ -125,7 +125,8 @@ pub(super) fn after(
             Some((HookPoint::OnRbdSnapshotComplete, values))
         }
         Step::CephFsSnapshot(made) => {
-            let names = [&made.filesystem, &made.path, &made.snapshot, &made.group, &made.subvolume];
+            let path = if made.path.is_empty() { text(&result.after["path"]) } else { made.path.clone() };
+            let names = [&made.filesystem, &path, &made.snapshot, &made.group, &made.subvolume];
             Some((HookPoint::OnCephFsSnapshotComplete, names.into_iter().cloned().collect()))
         }
         Step::CephDaemon(_)
