@@ -43,6 +43,17 @@ pub(super) fn defaults(point: HookPoint) -> Details {
     }
 }
 
+/// Makes what is as usual at one moment be as usual at another: clients that only say the event have never heard of the rest.
+pub(super) fn follow(details: &mut Details, from: HookPoint, to: HookPoint) {
+    let (before, after) = (defaults(from), defaults(to));
+    if details.timeout_s == before.timeout_s {
+        details.timeout_s = after.timeout_s;
+    }
+    if details.external == before.external {
+        details.external = after.external;
+    }
+}
+
 /// Writes what was said over `details`.
 pub(super) fn apply(details: &mut Details, patch: &Patch) {
     let Patch {
@@ -116,6 +127,16 @@ mod tests {
             assert_eq!(check(*point, &defaults(*point)), Ok(()), "{}", point.name());
         }
         assert!(on_hosts(HookPoint::OnRbdSnapshotComplete) && !on_hosts(HookPoint::OnAudit));
+    }
+
+    #[test]
+    fn what_is_usual_follows_the_moment() {
+        let mut details = defaults(HookPoint::PostCephDaemonStart);
+        follow(&mut details, HookPoint::PostCephDaemonStart, HookPoint::PreFormatDisk);
+        assert_eq!(details, defaults(HookPoint::PreFormatDisk));
+        details.timeout_s = 60;
+        follow(&mut details, HookPoint::PreFormatDisk, HookPoint::OnAudit);
+        assert_eq!(details.timeout_s, 60, "somebody chose it");
     }
 
     #[test]
