@@ -188,12 +188,7 @@ async fn another_account_is_another_account() {
     }
     let mut manager = Manager::start().await;
     let mut agent = manager.agent();
-    // The account must be able to pass through to its folder.
-    let runtime = tempfile::Builder::new().prefix("run-").tempdir().unwrap();
-    std::fs::set_permissions(runtime.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
-    let text_of = std::fs::read_to_string(&agent.config).unwrap();
-    let at = text_of.find("runtime_dir").unwrap();
-    std::fs::write(&agent.config, format!("{}runtime_dir = {:?}\n", &text_of[..at], runtime.path())).unwrap();
+    let runtime = agent.passable();
     agent.start();
     let mut link = manager.link().await;
     let script = "#!/bin/bash\nid -un; id -gn; grep NoNewPrivs /proc/self/status; pwd; touch ok && echo \"$HOME\"\n\

@@ -82,7 +82,7 @@ pub enum JobState {
     TimedOut,
     /// It was started and nobody can know how it ended.
     Lost,
-    /// The host does not allow it; it was never started.
+    /// The host does not allow it, or it found before its beginning that it cannot be done: nothing was changed.
     Refused,
 }
 

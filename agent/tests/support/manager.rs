@@ -18,7 +18,7 @@ use hostler_common::hook::{AssignedHook, Assignment, HookPoint, HostReport, OnFa
 use hostler_common::id::{HookId, HostId, JobId};
 use hostler_common::job::{JobSpec, JobState, JobUpdate, Merged, Outcome, Work};
 use hostler_common::link::{MANAGER_NAME, host_uri};
-use hostler_common::script::{Digest, ScriptLimits, ScriptRef, ScriptRun, signed_text};
+use hostler_common::script::{Digest, ScriptRef, ScriptRun, signed_text};
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
@@ -220,18 +220,7 @@ impl Manager {
     pub fn script_of(&self, bytes: &[u8]) -> ScriptRun {
         let digest = Digest(Sha256::digest(bytes).into());
         self.shared.artifacts.lock().unwrap().insert(digest.0, bytes.to_vec());
-        ScriptRun {
-            script: self.signed("test.sh", digest),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            stdin: None,
-            run_as: None,
-            limits: ScriptLimits::default(),
-            leave_children: false,
-            success_codes: Vec::new(),
-            blocking: false,
-        }
+        ScriptRun::new(self.signed("test.sh", digest))
     }
 
     pub fn signed(&self, name: &str, digest: Digest) -> ScriptRef {
@@ -250,6 +239,7 @@ impl Manager {
             script: self.script(text).script,
             run_as: None,
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             stdin_json: false,
             external: true,
             leave_children: false,
@@ -339,6 +329,16 @@ impl Agent {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    /// Gives scripts that run as others a folder to which they can pass through.
+    pub fn passable(&self) -> tempfile::TempDir {
+        let runtime = tempfile::Builder::new().prefix("run-").tempdir().unwrap();
+        std::fs::set_permissions(runtime.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let at = text.find("runtime_dir").unwrap();
+        std::fs::write(&self.config, format!("{}runtime_dir = {:?}\n", &text[..at], runtime.path())).unwrap();
+        runtime
     }
 
     pub async fn kill(&mut self) {

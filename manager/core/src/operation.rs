@@ -4,6 +4,7 @@
 //! CRUSH map is made against the version that was read before: where somebody else was faster, the map is read again, and the
 //! hooks run again only if it says something else.
 
+mod change;
 mod decide;
 mod points;
 
@@ -152,7 +153,7 @@ pub fn deadline(step: &Step) -> Duration {
     match step {
         Step::FormatDisk(_) => Duration::from_secs(1800),
         Step::Network(change) => Duration::from_secs(300 + u64::from(change.confirm_s)),
-        Step::CrushRead | Step::CephFlag(_) => Duration::from_secs(120),
+        Step::CrushRead | Step::CephFlag(_) | Step::CephSetting(_) | Step::CephScrub(_) => Duration::from_secs(120),
         Step::CephDaemon(_) | Step::Unit(_) | Step::Crush(_) | Step::RbdSnapshot(_) | Step::CephFsSnapshot(_) => {
             Duration::from_secs(600)
         }

@@ -98,7 +98,7 @@ impl Draft<'_> {
             let told = event(&decision.next.fsid, &occurrence);
             decision = decision.event(told);
             let chain = self.cx.fresh_id(n);
-            let told = Word::Occur { occurrence: Box::new(occurrence), host, parent: None }.to(chain);
+            let told = Word::Occur { occurrence: Box::new(occurrence), host, change: None, parent: None }.to(chain);
             decision = decision.effect(Effect::Tell(told));
         }
         match watcher {

@@ -1,7 +1,7 @@
 //! Which hooks belong to which step, and what they are told (spec/hooks.md §6).
 
 use hostler_common::hook::HookPoint;
-use hostler_common::step::{CrushEdit, Step, StepResult, UnitAction};
+use hostler_common::step::{CephSetting, CrushEdit, Step, StepResult, UnitAction};
 use serde_json::Value;
 
 use super::Crush;
@@ -26,6 +26,21 @@ pub(super) fn title(step: &Step) -> String {
         Step::CephFsSnapshot(snapshot) => format!("Snapshot {} of {}", snapshot.snapshot, snapshot.filesystem),
         Step::Network(change) => format!("Change network of {}", change.interfaces.join(", ")),
         Step::CephFlag(flag) => format!("{} flag {}", if flag.set { "Set" } else { "Unset" }, flag.flag),
+        Step::CephSetting(setting) => setting_title(setting),
+        Step::CephScrub(scrub) => format!("{} osd.{}", if scrub.deep { "Deep-scrub" } else { "Scrub" }, scrub.osd),
+    }
+}
+
+fn setting_title(setting: &CephSetting) -> String {
+    match setting {
+        CephSetting::RecoverySpeed { speed } => format!("Set recovery speed {}", speed.name()),
+        CephSetting::FullRatios(_) => "Set full ratios".into(),
+        CephSetting::MaxMds { filesystem, max } => format!("Set max_mds of {filesystem} to {max}"),
+        CephSetting::AllowStandbyReplay { filesystem, allow: true } => format!("Allow standby-replay of {filesystem}"),
+        CephSetting::AllowStandbyReplay { filesystem, allow: false } => {
+            format!("Forbid standby-replay of {filesystem}")
+        }
+        CephSetting::MinCompatClient { release } => format!("Require clients of {release} or newer"),
     }
 }
 
@@ -65,7 +80,9 @@ pub(super) fn before(step: &Step, crush: &Crush) -> Option<(HookPoint, Vec<Strin
         | Step::CrushRead
         | Step::RbdSnapshot(_)
         | Step::CephFsSnapshot(_)
-        | Step::CephFlag(_) => None,
+        | Step::CephFlag(_)
+        | Step::CephSetting(_)
+        | Step::CephScrub(_) => None,
     }
 }
 
@@ -108,9 +125,16 @@ pub(super) fn after(
             Some((HookPoint::OnRbdSnapshotComplete, values))
         }
         Step::CephFsSnapshot(made) => {
-            let names = [&made.filesystem, &made.path, &made.snapshot, &made.group, &made.subvolume];
+            let path = if made.path.is_empty() { text(&result.after["path"]) } else { made.path.clone() };
+            let names = [&made.filesystem, &path, &made.snapshot, &made.group, &made.subvolume];
             Some((HookPoint::OnCephFsSnapshotComplete, names.into_iter().cloned().collect()))
         }
-        Step::CephDaemon(_) | Step::Crush(_) | Step::Unit(_) | Step::CrushRead | Step::CephFlag(_) => None,
+        Step::CephDaemon(_)
+        | Step::Crush(_)
+        | Step::Unit(_)
+        | Step::CrushRead
+        | Step::CephFlag(_)
+        | Step::CephSetting(_)
+        | Step::CephScrub(_) => None,
     }
 }

@@ -76,6 +76,14 @@ fn close(decision: &Decision<Operation>) -> Option<(TaskEnd, String)> {
     })
 }
 
+/// The document that the task gets.
+fn result(decision: &Decision<Operation>) -> Option<Value> {
+    decision.effects.iter().find_map(|effect| match effect {
+        Effect::Task(TaskChange::Result { result, .. }) => result.clone(),
+        _ => None,
+    })
+}
+
 fn read(operation: &Operation, version: u64, hash: &str) -> Input<Command> {
     ended(
         operation,
@@ -110,6 +118,27 @@ fn a_veto_prevents_the_step() {
     assert_eq!(step(&vetoed), None);
     assert_eq!(close(&vetoed), Some((TaskEnd::Failed, format!("warning: w\n{veto}"))));
     assert!(told(&vetoed).is_none(), "nothing happened, so nobody is told");
+}
+
+#[test]
+fn why_a_step_failed_is_in_result_output_and_history() {
+    let begun = start(format(), OperationOptions { skip_hooks: true, depth: 0 });
+    let why = "format_disk: not begun: /dev/sdb is mounted";
+    for (state, long) in [(JobState::Failed, 1), (JobState::Refused, 1), (JobState::Failed, 10_000)] {
+        let why = why.repeat(long);
+        let failed = begun.next.decide(ended(&begun.next, state, &Value::Null, Some(&why)), &cx(1)).unwrap();
+        let kept = clip(&why, REASON_MAX);
+        assert_eq!(close(&failed), Some((TaskEnd::Failed, kept.to_owned())));
+        let told = result(&failed).unwrap();
+        assert_eq!((&told["state"], &told["error"]), (&json!(state.name()), &json!(kept)));
+        let line = failed.steps.last().unwrap();
+        let wanted = (machine::StepOutcome::Failed, "format_disk", kept);
+        assert_eq!((line.outcome, line.what.as_str(), line.detail.as_str()), wanted);
+    }
+    let put_back = json!({ "changed": false, "detail": "put back", "after": { "result": "rolled_back" } });
+    let failed = begun.next.decide(ended(&begun.next, JobState::Failed, &put_back, Some("no")), &cx(1)).unwrap();
+    let told = result(&failed).unwrap();
+    assert_eq!((&told["after"]["result"], &told["error"]), (&json!("rolled_back"), &json!("no")), "{told}");
 }
 
 #[test]
