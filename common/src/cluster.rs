@@ -18,6 +18,19 @@ pub struct ClusterState {
     pub crush_version: Option<u64>,
     /// SHA-256 of the CRUSH map as JSON without `choose_args`, hexadecimal: changes of those alone do not count.
     pub crush_hash: Option<String>,
+    /// The latest changes of the options that the cluster keeps for its daemons, the newest first; `None` means that they are
+    /// not known.
+    #[serde(default)]
+    pub config_log: Option<Vec<ConfigChange>>,
+}
+
+/// A change of options that a cluster keeps for its daemons (spec/hooks.md §7.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// Rises with each change.
+    pub version: u64,
+    /// Which options, as the cluster writes them: whose, and its name, such as `osd.3/debug_osd`.
+    pub options: Vec<String>,
 }
 
 /// The health of a cluster.

@@ -7,6 +7,7 @@ mod clients;
 mod enrolment;
 mod faults;
 mod hooks;
+mod hooks_lab;
 mod pki;
 mod scripts;
 mod site;

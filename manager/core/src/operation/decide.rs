@@ -8,7 +8,7 @@ use hostler_common::job::{JobSpec, JobState, JobUpdate, Outcome, Work};
 use hostler_common::step::{CrushChange, Step, StepResult};
 use serde_json::{Value, json};
 
-use super::points::{after, before, title};
+use super::points::{after, before, configured, title};
 use super::{Command, DEPTH_MAX, Facts, Operation, Stage, Start, deadline, result_of};
 use crate::cluster;
 use crate::hook::chain::{Verdict, Word};
@@ -233,12 +233,16 @@ impl Operation {
         error: Option<&str>,
         cx: &Context<Facts>,
     ) -> Decision<Self> {
-        let point = self.step.as_ref().and_then(|step| after(step, &self.crush, result, error));
-        let (Some((point, values)), Some(host)) = (point.filter(|_| !self.options.skip_hooks), self.host) else {
+        let (Some(step), Some(host)) = (self.step.as_ref().filter(|_| !self.options.skip_hooks), self.host) else {
             return decision;
         };
-        let told = Word::Occur { occurrence: Box::new(occurrence(point, values, cx)), host: Some(host), parent: None };
-        decision.effect(Effect::Tell(told.to(cx.fresh_id(2))))
+        let points = [after(step, &self.crush, result, error), configured(step, result, error)];
+        // Two fresh identifiers each, after the one of the chain before.
+        (2..).step_by(2).zip(points.into_iter().flatten()).fold(decision, |decision, (n, (point, values))| {
+            let occurrence = Box::new(Occurrence { id: cx.fresh_id(n + 1), ..occurrence(point, values, cx) });
+            let told = Word::Occur { occurrence, host: Some(host), parent: None };
+            decision.effect(Effect::Tell(told.to(cx.fresh_id(n))))
+        })
     }
 
     fn fail(self, decision: Decision<Self>, code: i32, why: &str) -> Decision<Self> {
