@@ -7,12 +7,12 @@ use std::time::Duration;
 use hostler_tests::ceph::{self, Cluster};
 use hostler_tests::dhcp::Dhcp;
 use hostler_tests::disk::Zram;
-use hostler_tests::hosts::{Host, Lab, MANAGER, Options};
+use hostler_tests::hosts::{File, Host, Lab, MANAGER, Options};
 use hostler_tests::lab::until;
 use hostler_tests::shell::{self, PATIENCE};
 use serde_json::{Value, json};
 
-use super::site::{SOON, Site, TELL, arguments, variable};
+use super::site::{SOON, Site, TELL, arguments, document, variable};
 
 /// A script that refuses.
 const REFUSE: &str = "#!/bin/sh\nexit 1\n";
@@ -27,12 +27,40 @@ const AWAY: &str = "10.98.0.1";
 /// How long a cluster's watcher may take to see a change: it asks every five seconds, on an idle machine.
 const WATCHED: Duration = Duration::from_secs(90);
 
+/// A bridge with an address. (The link of the host itself is a veth, which counts as one of a container: whoever changes that
+/// is not told of.)
+const BRIDGE: [(&str, &str); 2] = [
+    ("/etc/systemd/network/30-br9.netdev", "[NetDev]\nName=br9\nKind=bridge\n"),
+    (
+        "/etc/systemd/network/30-br9.network",
+        "[Match]\nName=br9\n[Network]\nAddress=10.97.0.1/24\nConfigureWithoutCarrier=yes\n",
+    ),
+];
+
 fn link(addresses: &[&str]) -> String {
     let mut text = "[Match]\nName=host0\n[Network]\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n".to_owned();
     for address in addresses {
         writeln!(text, "Address={address}/24").unwrap();
     }
     text
+}
+
+/// The three ways by which a script is told agree (spec/hooks.md §6): its arguments, its environment, its standard input.
+fn agree(task: &Value, event: &str, origin: &str) {
+    let (told, mut arguments) = (document(task), arguments(task));
+    let mut values = Vec::new();
+    for (name, value) in told["parameters"].as_object().unwrap() {
+        let variable = variable(task, &format!("HOOK_{}", name.to_uppercase().replace('-', "_")));
+        assert_eq!(variable.as_deref(), value.as_str(), "{name}: {task}");
+        values.push(value.as_str().unwrap().to_owned());
+    }
+    arguments.sort();
+    values.sort();
+    assert_eq!(arguments, values, "{task}");
+    for (variable_name, field, wanted) in [("HOOK_EVENT", "event", event), ("HOOK_ORIGIN", "origin", origin)] {
+        let found = variable(task, variable_name);
+        assert_eq!((found.as_deref(), told[field].as_str()), (Some(wanted), Some(wanted)), "{task}");
+    }
 }
 
 /// The addresses that the kernel of a host has on its link.
@@ -76,9 +104,10 @@ async fn spec_13_3_network_config_and_config_changed() {
     let changed = site.fired("PostConfigChanged", 1, SOON).await;
     assert_eq!(arguments(&changed), ["", "", LINK, "ok"], "{changed}");
     assert!(changed["output"].as_str().unwrap().contains(FURTHER), "it came too early: {changed}");
-    for task in [&before, &after, &changed] {
-        let origin = variable(task, "HOOK_ORIGIN");
-        assert_eq!((task["object"].as_str(), origin.as_deref()), (Some("net"), Some("manager")), "{task}");
+    let all = [("PreNetworkConfig", &before), ("PostNetworkConfig", &after), ("PostConfigChanged", &changed)];
+    for (event, task) in all {
+        agree(task, event, "manager");
+        assert_eq!(task["object"], "net", "{task}");
     }
 
     // The host would not reach the manager any more.
@@ -104,6 +133,27 @@ async fn spec_13_3_network_config_and_config_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spec_13_3_network_config_by_somebody_else() {
+    let Some(lab) = Lab::start().unwrap() else { return };
+    let host = lab.host("net", Options::default()).unwrap();
+    let site = Site::of_host(&lab, host).await;
+    site.hook("PostNetworkConfig", TELL, json!({})).await;
+    // The host's own agent runs it, so it must know it.
+    shell::wait(SOON, "the agent knows the hook", || {
+        Ok(site.agent.read("/var/lib/hostler-agent/assignment.json")?.contains("PostNetworkConfig"))
+    })
+    .unwrap();
+    for (path, text) in BRIDGE {
+        site.agent.write(&File::text(path, text)).unwrap();
+    }
+    site.agent.exec(&["networkctl", "reload"]).unwrap();
+    let task = site.fired("PostNetworkConfig", 1, SOON).await;
+    assert_eq!((&*arguments(&task)[0], &*arguments(&task)[2]), ("br9", "ok"), "{task}");
+    assert!(site.agent.exec(&["ip", "-4", "address", "show", "dev", "br9"]).unwrap().contains("10.97.0.1/24"));
+    agree(&task, "PostNetworkConfig", "external");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spec_13_3_config_changed_in_the_cluster() {
     let Some(cluster) = Cluster::start(ceph::Options { osds: 1, ..ceph::Options::default() }).unwrap() else { return };
     let site = Site::within("", &[("CEPH_CONF", cluster.conf().display().to_string())]).await;
@@ -116,7 +166,7 @@ async fn spec_13_3_config_changed_in_the_cluster() {
     cluster.ceph(&["config", "set", "osd", "debug_osd", "3/5"]).unwrap();
     let task = site.fired("PostConfigChanged", 1, WATCHED).await;
     assert_eq!(arguments(&task), ["", "", "osd/debug_osd", "ok"], "{task}");
-    assert_eq!(variable(&task, "HOOK_ORIGIN").as_deref(), Some("external"), "{task}");
+    agree(&task, "PostConfigChanged", "external");
     cluster.ceph(&["config", "rm", "osd", "debug_osd"]).unwrap();
     let task = site.fired("PostConfigChanged", 2, WATCHED).await;
     assert_eq!(arguments(&task)[2], "osd/debug_osd", "{task}");
@@ -157,6 +207,8 @@ async fn spec_13_3_format_disk_and_post_ceph_daemon_start() {
     let after = site.fired("PostFormatDisk", 1, SOON).await;
     assert_eq!(arguments(&after), [device.as_str(), "", "osd", "1", "ok"], "{after}");
     assert_eq!(variable(&after, "label").as_deref(), Some("bluestore block device"), "it came too early: {after}");
+    agree(&before, "PreFormatDisk", "manager");
+    agree(&after, "PostFormatDisk", "manager");
     let known = cluster.ceph(&["osd", "dump"]).unwrap()["osds"][1].clone();
     assert_eq!((&known["osd"], &known["up"]), (&json!(1), &json!(0)), "{known}");
 
@@ -169,6 +221,7 @@ async fn spec_13_3_format_disk_and_post_ceph_daemon_start() {
     change("start").await;
     let started = site.fired("PostCephDaemonStart", 1, SOON).await;
     assert_eq!(arguments(&started), ["osd", "1", "ceph-osd@1.service", "ok"], "{started}");
+    agree(&started, "PostCephDaemonStart", "manager");
     assert!(is_up(&cluster, 1).unwrap());
     let process = || site.agent.exec(&["systemctl", "show", "--property=MainPID", "--value", "ceph-osd@1"]).unwrap();
     let first = process();
@@ -206,7 +259,7 @@ async fn spec_13_3_on_dhcp_lease_update_of_a_real_server() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let expiry: u64 = arguments(&task)[4].parse().unwrap();
     assert!((now..=now + 120).contains(&expiry), "a lease of two minutes ends at {expiry}; it is {now}");
-    assert_eq!(variable(&task, "HOOK_ORIGIN").as_deref(), Some("external"));
+    agree(&task, "OnDhcpLeaseUpdate", "external");
     let mac = client.mac.clone();
     client.release().unwrap();
     let task = site.fired("OnDhcpLeaseUpdate", 2, SOON).await;
