@@ -2,6 +2,7 @@
 //! (spec/hooks.md §5-§7, §13.3).
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use hostler_tests::ceph::{self, Cluster};
@@ -73,11 +74,17 @@ fn addresses(host: &Host<'_>) -> Vec<String> {
     addresses
 }
 
-/// Has the link of the host configured anew, with the manager reached again within so many seconds.
-async fn change_link(site: &Site<Host<'_>>, addresses: &[&str], confirm_s: u32) -> Value {
-    let files = json!([{ "path": LINK, "contents": link(addresses) }]);
+/// Has the link of the host configured anew, with more files, and with the manager reached again within so many seconds.
+async fn change_link(site: &Site<Host<'_>>, addresses: &[&str], more: &[(&str, &str)], confirm_s: u32) -> Value {
+    let mut files = vec![json!({ "path": LINK, "contents": link(addresses) })];
+    files.extend(more.iter().map(|(path, text)| json!({ "path": path, "contents": text })));
     let step = json!({ "step": "network", "interfaces": ["host0"], "files": files, "confirm_s": confirm_s });
     site.done(site.step(step).await).await
+}
+
+/// What the kernel of a host says of the bridge.
+fn bridge(host: &Host<'_>) -> String {
+    host.exec(&["ip", "-4", "-o", "address", "show", "dev", "br9"]).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,9 +99,14 @@ async fn spec_13_3_network_config_and_config_changed() {
         site.hook(event, &show, json!({})).await;
     }
 
-    let task = change_link(&site, &[&own, FURTHER], 30).await;
+    // The bridge is one of the links that the agent watches: it must not tell it once more.
+    let task = change_link(&site, &[&own, FURTHER], &BRIDGE, 30).await;
     assert_eq!(task["state"], "FINISHED", "{task}");
     assert_eq!(addresses(&site.agent), [own.as_str(), FURTHER]);
+    assert!(bridge(&site.agent).contains("10.97.0.1/24"));
+    // New files are for networkd, which is not root, and for nobody else.
+    let rights = site.agent.exec(&["stat", "--format=%U:%G %a", BRIDGE[0].0]).unwrap();
+    assert_eq!(rights.trim(), "root:systemd-network 640");
     let before = site.fired("PreNetworkConfig", 1, SOON).await;
     assert_eq!(arguments(&before)[0], "host0", "{before}");
     assert!(!before["output"].as_str().unwrap().contains(FURTHER), "it came too late: {before}");
@@ -102,7 +114,8 @@ async fn spec_13_3_network_config_and_config_changed() {
     assert_eq!((&*arguments(&after)[0], &*arguments(&after)[2]), ("host0", "ok"), "{after}");
     assert!(after["output"].as_str().unwrap().contains(FURTHER), "it came too early: {after}");
     let changed = site.fired("PostConfigChanged", 1, SOON).await;
-    assert_eq!(arguments(&changed), ["", "", LINK, "ok"], "{changed}");
+    let all = format!("{LINK},{},{}", BRIDGE[0].0, BRIDGE[1].0);
+    assert_eq!(arguments(&changed), ["", "", &all, "ok"], "{changed}");
     assert!(changed["output"].as_str().unwrap().contains(FURTHER), "it came too early: {changed}");
     let all = [("PreNetworkConfig", &before), ("PostNetworkConfig", &after), ("PostConfigChanged", &changed)];
     for (event, task) in all {
@@ -111,7 +124,7 @@ async fn spec_13_3_network_config_and_config_changed() {
     }
 
     // The host would not reach the manager any more.
-    let task = change_link(&site, &[AWAY], 5).await;
+    let task = change_link(&site, &[AWAY], &[], 5).await;
     assert_eq!(task["state"], "FAILED", "{task}");
     let after = site.fired("PostNetworkConfig", 2, SOON).await;
     assert_eq!(arguments(&after)[2], "rolled_back", "{after}");
@@ -122,7 +135,7 @@ async fn spec_13_3_network_config_and_config_changed() {
 
     let hooks = json!([{ "event": "PreNetworkConfig", "allServers": true }]);
     site.post("/api/events/hook-scripts", json!({ "name": "refuse", "contents": REFUSE, "hooks": hooks })).await;
-    let task = change_link(&site, &[&own], 30).await;
+    let task = change_link(&site, &[&own], &[], 30).await;
     assert_eq!(task["state"], "FAILED", "{task}");
     assert!(task.to_string().contains("(refuse) on net exited 1"), "{task}");
     assert_eq!(addresses(&site.agent), [own.as_str(), FURTHER]);
@@ -149,7 +162,7 @@ async fn spec_13_3_network_config_by_somebody_else() {
     site.agent.exec(&["networkctl", "reload"]).unwrap();
     let task = site.fired("PostNetworkConfig", 1, SOON).await;
     assert_eq!((&*arguments(&task)[0], &*arguments(&task)[2]), ("br9", "ok"), "{task}");
-    assert!(site.agent.exec(&["ip", "-4", "address", "show", "dev", "br9"]).unwrap().contains("10.97.0.1/24"));
+    assert!(bridge(&site.agent).contains("10.97.0.1/24"));
     agree(&task, "PostNetworkConfig", "external");
 }
 
@@ -185,9 +198,10 @@ async fn spec_13_3_format_disk_and_post_ceph_daemon_start() {
         return;
     }
     let (Some(lab), Some(disk)) = (Lab::start().unwrap(), Zram::new(6).unwrap()) else { return };
+    let other = Zram::new(6).unwrap().unwrap();
     let place = Some((lab.manager().clone(), MANAGER));
     let cluster = Cluster::start(ceph::Options { osds: 1, place, ..ceph::Options::default() }).unwrap().unwrap();
-    let host = lab.host("store", Options { devices: vec![disk.path()], ..Options::for_ceph() }).unwrap();
+    let host = lab.host("store", Options { devices: vec![disk.path(), other.path()], ..Options::for_ceph() }).unwrap();
     host.use_cluster(&cluster).unwrap();
     let site = Site::of_host(&lab, host).await;
     // What is on the disk at the moment of the hook, besides what the hook was told.
@@ -236,7 +250,17 @@ async fn spec_13_3_format_disk_and_post_ceph_daemon_start() {
     assert_eq!(arguments(&started)[3], "ok", "{started}");
     let third = process();
     assert!(first != second && second != third, "{first} {second} {third}");
-    for (event, times) in [("PreFormatDisk", 1), ("PostFormatDisk", 1), ("PostCephDaemonStart", 2)] {
+
+    // Somebody else formats a disk.
+    let device = other.path().display().to_string();
+    site.agent.exec(&["ceph-volume", "raw", "prepare", "--bluestore", "--data", &device]).unwrap();
+    // What udev does when a disk that was written to is closed; the hosts of the laboratory have none.
+    let events = Path::new("/sys/class/block").join(other.path().file_name().unwrap()).join("uevent");
+    std::fs::write(events, "change").unwrap();
+    let after = site.fired("PostFormatDisk", 2, SOON).await;
+    assert_eq!(arguments(&after), [device.as_str(), "", "osd", "2", "ok"], "{after}");
+    agree(&after, "PostFormatDisk", "external");
+    for (event, times) in [("PreFormatDisk", 1), ("PostFormatDisk", 2), ("PostCephDaemonStart", 2)] {
         assert_eq!(site.tasks_of(event).await.len(), times, "{event}");
     }
 }
