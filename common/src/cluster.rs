@@ -23,6 +23,10 @@ pub struct ClusterState {
     /// What operators have set; `None` means that it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<Settings>,
+    /// The latest changes of the options that the cluster keeps for its daemons, the newest first; `None` means that they are
+    /// not known.
+    #[serde(default)]
+    pub config_log: Option<Vec<ConfigChange>>,
 }
 
 /// Settings of a cluster that operators change (spec/hooks.md §4.2).
@@ -45,6 +49,15 @@ pub struct FilesystemSettings {
     pub max_mds: u32,
     /// Whether standby ones follow the active ones.
     pub allow_standby_replay: bool,
+}
+
+/// A change of options that a cluster keeps for its daemons (spec/hooks.md §7.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// Rises with each change.
+    pub version: u64,
+    /// Which options, as the cluster writes them: whose, and its name, such as `osd.3/debug_osd`.
+    pub options: Vec<String>,
 }
 
 /// The health of a cluster.

@@ -1,10 +1,10 @@
-//! Health, OSD map and CRUSH map of the cluster that this host was chosen to watch (spec/hooks.md §7.5, §7.6).
+//! Health, OSD map, CRUSH map and options of the cluster that this host was chosen to watch (spec/hooks.md §7.5-§7.7).
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hostler_common::cluster::{ClusterState, Health};
+use hostler_common::cluster::{ClusterState, ConfigChange, Health};
 use hostler_common::hook::Assignment;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -23,6 +23,8 @@ const REPEAT: Duration = Duration::from_secs(10);
 const SETTINGS: Duration = Duration::from_secs(10);
 /// How long lines of the cluster's log are collected before the cluster is asked.
 const SETTLE: Duration = Duration::from_millis(200);
+/// How many changes of its options the cluster is asked for: those of one poll are hardly more.
+const CONFIG_CHANGES: u32 = 16;
 
 pub(super) fn task(assignment: &Assignment) -> Option<String> {
     (!assignment.clusters.is_empty()).then(|| assignment.clusters.join(" "))
@@ -103,7 +105,17 @@ fn poll(client: &mut dyn CephClient, known: ClusterState, look: bool) -> Result<
             (state.crush_version, state.crush_hash) = crush(client, map.crush_version)?;
         }
     }
+    state.config_log = config_log(client)?;
     Ok(state)
+}
+
+/// The latest changes of options; `None` where the cluster does not keep them or does not show them to us.
+fn config_log(client: &mut dyn CephClient) -> Result<Option<Vec<ConfigChange>>, Error> {
+    match client.ask(&json!({"prefix": "config log", "num": CONFIG_CHANGES, "format": "json"})) {
+        Ok(answer) => Ok(Some(parse::config_log(&answer))),
+        Err(Error::Unknown(reason)) => Err(Error::Unknown(reason)),
+        Err(Error::Refused { .. } | Error::Unreadable(_)) => Ok(None),
+    }
 }
 
 fn osd_map(client: &mut dyn CephClient) -> Result<parse::OsdMap, Error> {

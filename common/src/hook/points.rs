@@ -145,7 +145,7 @@ points! {
         &[
             parameter("environment-id", "The environment that it belongs to; empty if none."),
             parameter("deployment-id", "The deployment that did it; empty if none."),
-            parameter("objects", "What was changed, separated by commas."),
+            parameter("objects", "What was changed, separated by commas: paths of files, options of Ceph."),
             RESULT,
         ];
     OnDhcpLeaseUpdate, Management, false,

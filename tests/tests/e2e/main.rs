@@ -9,6 +9,7 @@ mod enrolment;
 mod faults;
 mod fleet;
 mod hooks;
+mod hooks_lab;
 mod pki;
 mod scripts;
 mod site;

@@ -10,7 +10,7 @@ use hostler_common::text::clip;
 use serde_json::{Value, json};
 
 use super::change;
-use super::points::{after, before, title};
+use super::points::{after, before, configured, title};
 use super::{Command, DEPTH_MAX, Facts, Operation, Stage, Start, deadline, result_of};
 use crate::cluster;
 use crate::hook::chain::{Verdict, Word};
@@ -259,14 +259,20 @@ impl Operation {
         error: Option<&str>,
         cx: &Context<Facts>,
     ) -> Decision<Self> {
-        let point = self.step.as_ref().and_then(|step| after(step, &self.crush, result, error));
-        let (Some((point, values)), Some(host)) = (point.filter(|_| !self.options.skip_hooks), self.host) else {
+        let (Some(step), Some(host)) = (self.step.as_ref().filter(|_| !self.options.skip_hooks), self.host) else {
             return decision;
         };
-        let change = self.step.as_ref().and_then(|step| change::after(step, result));
-        let occurrence = Box::new(occurrence(point, values, cx));
-        let told = Word::Occur { occurrence, host: Some(host), change, parent: None };
-        decision.effect(Effect::Tell(told.to(cx.fresh_id(2))))
+        let configured = configured(step, result, error).map(|point| (point, None));
+        let after = after(step, &self.crush, result, error).map(|point| (point, change::after(step, result)));
+        // Two fresh identifiers each, after the one of the chain before.
+        (2..).step_by(2).zip([after, configured].into_iter().flatten()).fold(
+            decision,
+            |decision, (n, ((point, values), change))| {
+                let occurrence = Box::new(Occurrence { id: cx.fresh_id(n + 1), ..occurrence(point, values, cx) });
+                let told = Word::Occur { occurrence, host: Some(host), change, parent: None };
+                decision.effect(Effect::Tell(told.to(cx.fresh_id(n))))
+            },
+        )
     }
 
     /// Ends it without the change; `state` is one word for how, as states of jobs are.

@@ -108,8 +108,7 @@ pub(super) fn after(
             Some((HookPoint::PostCephDaemonStart, values))
         }
         Step::Network(change) => {
-            let told = text(&result.after["result"]);
-            let went = if error.is_none() && !told.is_empty() { told } else { went };
+            let went = network_result(result, error);
             Some((HookPoint::PostNetworkConfig, vec![change.interfaces.join(","), String::new(), went]))
         }
         _ if error.is_some() => None,
@@ -136,5 +135,24 @@ pub(super) fn after(
         | Step::CephFlag(_)
         | Step::CephSetting(_)
         | Step::CephScrub(_) => None,
+    }
+}
+
+/// That the configuration of the host was changed by a step that succeeded, or that began and failed with `error`; comes after
+/// what [`after`] says (spec/hooks.md §7.7).
+pub(super) fn configured(step: &Step, result: &StepResult, error: Option<&str>) -> Option<(HookPoint, Vec<String>)> {
+    let Step::Network(change) = step else { return None };
+    let files: Vec<&str> = change.files.iter().map(|file| file.path.as_str()).collect();
+    // A step alone belongs to no environment and no deployment.
+    let values = vec![String::new(), String::new(), files.join(","), network_result(result, error)];
+    Some((HookPoint::PostConfigChanged, values))
+}
+
+/// `ok`, `rolled_back`, or why it is in between. A change that was put back is a step that failed and says so itself.
+fn network_result(result: &StepResult, error: Option<&str>) -> String {
+    match (text(&result.after["result"]), error) {
+        (told, _) if !told.is_empty() => told,
+        (_, Some(error)) => error.to_owned(),
+        (_, None) => "ok".to_owned(),
     }
 }

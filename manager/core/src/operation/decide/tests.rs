@@ -2,7 +2,7 @@
 
 use hostler_common::id::HostId;
 use hostler_common::job::Captured;
-use hostler_common::step::{CrushEdit, DiskPurpose, FormatDisk, OsdMode};
+use hostler_common::step::{CrushEdit, DiskPurpose, FormatDisk, NetworkChange, NetworkFile, OsdMode};
 use hostler_common::time::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -108,6 +108,50 @@ fn hooks_before_then_the_step_then_hooks_after() {
         (HookPoint::PostFormatDisk, ["/dev/sdb", "", "osd", "4", "ok"].map(str::to_owned).to_vec())
     );
     assert_eq!(close(&done), Some((TaskEnd::Finished, "warning: w\ndone".into())));
+}
+
+/// All that is told of a decision, in its order.
+fn all_told(decision: &Decision<Operation>) -> Vec<Occurrence> {
+    let words = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::Tell(message) => serde_json::from_value(message.body.clone()).ok(),
+        _ => None,
+    });
+    words.filter_map(|word| if let Word::Occur { occurrence, .. } = word { Some(*occurrence) } else { None }).collect()
+}
+
+#[test]
+fn a_change_of_the_network_is_a_change_of_the_configuration_also_where_it_was_put_back() {
+    let file = |path: &str| NetworkFile { path: path.into(), contents: None };
+    let files = vec![file("/etc/systemd/network/a.network"), file("/etc/systemd/network/b.network")];
+    let change = Step::Network(NetworkChange { interfaces: vec!["eth0".into(), "eth1".into()], files, confirm_s: 30 });
+    for (state, result, reason, went) in [
+        (JobState::Succeeded, json!({ "changed": true, "detail": "", "after": { "result": "ok" } }), None, "ok"),
+        (
+            JobState::Failed,
+            json!({ "changed": false, "detail": "", "after": { "result": "rolled_back" } }),
+            Some("put back"),
+            "rolled_back",
+        ),
+        (JobState::Failed, json!(null), Some("half of it"), "half of it"),
+    ] {
+        let doing = start(change.clone(), OperationOptions::default()).next.decide(verdict(0, None), &cx(1)).unwrap();
+        let done = doing.next.decide(ended(&doing.next, state, &result, reason), &cx(2)).unwrap();
+        let [network, configuration] = &all_told(&done)[..] else { panic!("{done:?}") };
+        assert_eq!(
+            (network.point, &network.values[..]),
+            (HookPoint::PostNetworkConfig, &["eth0,eth1", "", went].map(str::to_owned)[..])
+        );
+        let objects = "/etc/systemd/network/a.network,/etc/systemd/network/b.network";
+        assert_eq!(
+            (configuration.point, &configuration.values[..]),
+            (HookPoint::PostConfigChanged, &["", "", objects, went].map(str::to_owned)[..])
+        );
+        assert_ne!(network.id, configuration.id);
+    }
+    let forced = OperationOptions { skip_hooks: true, depth: 0 };
+    let doing = start(change, forced);
+    let done = doing.next.decide(ended(&doing.next, JobState::Succeeded, &json!(null), None), &cx(2)).unwrap();
+    assert!(all_told(&done).is_empty());
 }
 
 #[test]
