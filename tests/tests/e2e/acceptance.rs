@@ -74,6 +74,24 @@ async fn spec_13_2_a_client_logs_in_runs_a_hook_script_and_polls_it_to_its_end()
     );
 }
 
+/// The limits are measured in the tests of the agent; this is what clients see of them.
+#[tokio::test]
+async fn spec_13_7_long_binary_output_is_text_on_the_wire_with_its_beginning_and_its_end() {
+    let site = Site::start("").await;
+    let flood =
+        "#!/bin/bash\nprintf 'BEGIN\\377\\376\\n'; head -c 4000000 /dev/zero | tr '\\0' '\\200'\nprintf '\\nEND\\n'\n";
+    let task = site.done(site.execute(site.script("flood", flood).await, &[]).await).await;
+    assert_eq!(task["state"], "FINISHED", "{}", task["result"]);
+    let server = &task["result"]["servers"][0];
+    assert_eq!((&server["outputBytes"], &server["truncated"]), (&json!(4_000_000 + 8 + 5), &json!(true)));
+    let shown = task["output"].as_str().unwrap();
+    assert!(shown.contains('\u{fffd}') && shown.ends_with("\nEND\n"), "{} characters", shown.chars().count());
+    let pieces = format!("/api/tasks/{}/output?server={}&pieces=true", task["id"], site.number);
+    let pieces = site.manager.get(&pieces).await.unwrap();
+    let pieces = pieces["pieces"].as_array().unwrap();
+    assert_eq!(pieces.iter().filter_map(|piece| piece["omitted"].as_u64()).sum::<u64>(), 4_000_013 - (1 << 20));
+}
+
 /// The table of §7.5 is played without a cluster in the tests of the core; this is the part of it that a real one shows.
 #[tokio::test]
 async fn spec_13_4_flags_degrade_the_health_once_and_a_restart_tells_nothing() {
