@@ -14,7 +14,7 @@ pub(super) enum Item {
     /// The first report after this number, if there is one.
     Report(u64),
     /// What a cluster is like.
-    Cluster(ClusterState),
+    Cluster(Box<ClusterState>),
     /// Where a job stands.
     Job(JobId),
 }
@@ -79,7 +79,7 @@ impl Outbox {
             return Some(Item::Report(self.reported));
         }
         if let Some(state) = self.cluster.take() {
-            return Some(Item::Cluster(state));
+            return Some(Item::Cluster(Box::new(state)));
         }
         self.jobs.pop_first().map(Item::Job)
     }
@@ -115,7 +115,7 @@ mod tests {
         outbox.sent_report(Some(4));
         assert_eq!(outbox.next(), Some(Item::Report(4)));
         outbox.sent_report(None);
-        assert_eq!(outbox.next(), Some(Item::Cluster(ClusterState::default())));
+        assert_eq!(outbox.next(), Some(Item::Cluster(Box::default())));
         // The link is full.
         let waits = tokio::time::timeout(std::time::Duration::from_millis(20), outbox.room()).await;
         assert!(waits.is_err());
