@@ -397,6 +397,8 @@ mod tests {
             json!({"filesystem": "f", "snapshot": "s"}),
             json!({"interfaces": [], "files": [], "confirm_s": 1}),
             json!({"flag": "noout", "set": true}),
+            json!({"setting": "max_mds", "filesystem": "f", "max": 2}),
+            json!({"osd": 1, "deep": true}),
         ];
         assert_eq!(fields.len(), Step::NAMES.len());
         for (name, mut step) in Step::NAMES.into_iter().zip(fields) {
