@@ -38,6 +38,8 @@ pub struct Shared {
     pub exit_code: AtomicI32,
     /// How many jobs were begun.
     pub begun: AtomicU64,
+    /// How many of them were scripts.
+    pub scripts: AtomicU64,
     /// How many outcomes the manager acknowledged.
     pub acknowledged: AtomicU64,
     /// How often a link ended.
@@ -54,6 +56,7 @@ impl Shared {
             script_ms: AtomicU64::new(0),
             exit_code: AtomicI32::new(0),
             begun: AtomicU64::new(0),
+            scripts: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             closed: AtomicU64::new(0),
         }
@@ -177,6 +180,7 @@ impl Agent {
             self.documents.insert(job, self.runs);
         }
         if script {
+            self.shared.scripts.fetch_add(1, Ordering::Relaxed);
             let output = v1::Output { id: job.to_string(), offset: 0, data: BYTE.into(), stderr: false };
             if let Some(up) = &self.up {
                 // A link that is gone has no watchers.

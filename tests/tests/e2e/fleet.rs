@@ -77,7 +77,7 @@ async fn spec_13_10_a_thousand_agents_stop_at_the_sixth_failure_and_survive_thei
 async fn too_many_failures(fleet: &Fleet) {
     fleet.shared.exit_code.store(3, Ordering::Relaxed);
     fleet.shared.script_ms.store(500, Ordering::Relaxed);
-    let before = fleet.shared.begun.load(Ordering::Relaxed);
+    let before = fleet.shared.scripts.load(Ordering::Relaxed);
     let order = json!({ "maxConcurrency": 50, "maxErrors": 5 });
     let task = execute_with(&fleet.rest, &fleet.servers, order).await.unwrap();
     let mut lists = Vec::new();
@@ -87,7 +87,7 @@ async fn too_many_failures(fleet: &Fleet) {
         lists.push(begun.elapsed());
     }
     let task = fleet.done(task).await;
-    let begun = usize::try_from(fleet.shared.begun.load(Ordering::Relaxed) - before).unwrap();
+    let begun = usize::try_from(fleet.shared.scripts.load(Ordering::Relaxed) - before).unwrap();
     assert_eq!((&task["state"], &task["statusCode"]), (&json!("FAILED"), &json!(3)));
     // Five failures let five others begin; the sixth none.
     assert!((50..=55).contains(&begun), "{begun} began");
@@ -100,7 +100,7 @@ async fn too_many_failures(fleet: &Fleet) {
 async fn the_manager_is_killed(fleet: &mut Fleet) {
     fleet.shared.exit_code.store(0, Ordering::Relaxed);
     fleet.shared.script_ms.store(4000, Ordering::Relaxed);
-    let begun = || fleet.shared.begun.load(Ordering::Relaxed);
+    let begun = || fleet.shared.scripts.load(Ordering::Relaxed);
     let before = begun();
     let order = json!({ "maxConcurrency": "100%" });
     let task = execute_with(&fleet.rest, &fleet.servers, order).await.unwrap();
@@ -113,7 +113,7 @@ async fn the_manager_is_killed(fleet: &mut Fleet) {
     let task = fleet.done(task).await;
     assert_eq!((&task["state"], &task["statusCode"]), (&json!("FINISHED"), &json!(0)), "{}", task["progress"]);
     assert_eq!(count(&task, "ok"), AGENTS as usize);
-    assert_eq!(fleet.shared.begun.load(Ordering::Relaxed) - before, agents, "each ran once");
+    assert_eq!(fleet.shared.scripts.load(Ordering::Relaxed) - before, agents, "each ran once");
     let events = fleet.manager.events("run.finished").await.unwrap();
     assert_eq!(events.len(), 2, "one for each run: {events:?}");
 }
