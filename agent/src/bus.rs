@@ -88,17 +88,16 @@ impl Bus {
         let mut bus = Self { stream, serial: 0, shared, patience: DEADLINE, heard: None };
         // The user's number in decimal, each digit as hexadecimal of its character.
         let user = hex::encode(nix::unistd::geteuid().to_string());
-        bus.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes())?;
+        // In one go: systemd's own socket takes no notice of a message that it reads together with `BEGIN`, until there is
+        // another one. Whoever waits for `OK` after that has been read has not sent one yet.
+        let negotiate = if descriptors { "NEGOTIATE_UNIX_FD\r\n" } else { "" };
+        bus.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n{negotiate}BEGIN\r\n").as_bytes())?;
         if !line(&mut bus.stream)?.starts_with("OK ") {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        if descriptors {
-            bus.stream.write_all(b"NEGOTIATE_UNIX_FD\r\n")?;
-            if !line(&mut bus.stream)?.starts_with("AGREE_UNIX_FD") {
-                return Err(io::ErrorKind::Unsupported.into());
-            }
+        if descriptors && !line(&mut bus.stream)?.starts_with("AGREE_UNIX_FD") {
+            return Err(io::ErrorKind::Unsupported.into());
         }
-        bus.stream.write_all(b"BEGIN\r\n")?;
         if shared {
             let own = "org.freedesktop.DBus";
             bus.call([own, "/org/freedesktop/DBus", own, "Hello"], &Body::default())?;

@@ -79,8 +79,11 @@ fn signals_are_kept_for_who_listens() {
     let thread = std::thread::spawn(move || {
         let (mut peer, _) = server.accept().unwrap();
         line(&mut peer).unwrap();
-        peer.write_all(b"OK 0123\r\n").unwrap();
+        // It does not wait for that before it says so.
+        peer.set_read_timeout(Some(DEADLINE)).unwrap();
         assert_eq!(line(&mut peer).unwrap(), "BEGIN\r\n");
+        peer.set_read_timeout(None).unwrap();
+        peer.write_all(b"OK 0123\r\n").unwrap();
         peer.write_all(&told("Before", b"nobody listens")).unwrap();
         peer.write_all(&answer(METHOD_RETURN, 1, None, b"one")).unwrap();
         peer.write_all(&told("JobNew", b"a")).unwrap();
