@@ -33,7 +33,7 @@ async fn a_script_runs_in_an_environment_of_its_own_and_nothing_stays() {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
     assert!(said.ends_with("{\"event\":1}"), "{said}");
-    let known = ["EXTRA", "HOME", "HOOK_EVENT", "LANG", "PATH", "PWD", "SHLVL", "TMPDIR", "_"];
+    let known = ["CLUSTER_FSID", "EXTRA", "HOME", "HOOK_EVENT", "LANG", "PATH", "PWD", "SHLVL", "TMPDIR", "_"];
     let names = said.lines().take_while(|line| line.contains('=')).filter_map(|line| line.split_once('='));
     assert!(names.clone().all(|(name, _)| known.contains(&name)), "{said}");
     assert!(names.count() >= 8, "{said}");
