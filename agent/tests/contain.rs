@@ -231,24 +231,16 @@ async fn processor_time_is_rationed_and_counted() {
     }
 }
 
-/// The whole inventory has to be there within 300 ms (docs/decisions/0010); programs without optimisation on a loaded
-/// machine get more time here, but less than a ration of each tenth of a second would take.
+/// How long it takes (docs/decisions/0010) is measured by tests/bench: here the machine may be busy with other tests.
 #[tokio::test]
-async fn the_limits_of_a_probe_do_not_slow_it_down() {
+async fn a_probe_fits_within_its_limits() {
     let script = format!("exec {} probe", env!("CARGO_BIN_EXE_hostler-agent"));
     for kind in ways(&[Kind::Systemd, Kind::Cgroup1]) {
-        let mut times = Vec::new();
-        for _ in 0..3 {
-            let began = Instant::now();
-            let mut run = Run::start(kind, &script, Duration::from_secs(30), Limits::probe());
-            let end = run.end().await;
-            times.push((began.elapsed(), end.usage));
-            assert_eq!((end.state, end.shortfalls), (JobState::Succeeded, Vec::new()));
-            // The kernel may count a little more memory than its limit while it takes pages back.
-            assert!(end.usage.max_rss < 128 << 20);
-        }
-        eprintln!("{kind:?}: {times:?}");
-        assert!(times.iter().any(|(wall, _)| *wall < Duration::from_millis(900)), "{times:?}");
+        let mut run = Run::start(kind, &script, Duration::from_secs(30), Limits::probe());
+        let end = run.end().await;
+        assert_eq!((end.state, &end.shortfalls), (JobState::Succeeded, &Vec::new()), "{end:?}");
+        assert!(end.usage.max_rss < 128 << 20, "{end:?}");
+        assert!(end.usage.cpu_time < Duration::from_secs(1), "{end:?}");
     }
 }
 

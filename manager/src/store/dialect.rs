@@ -1,6 +1,7 @@
 //! All that differs between SQLite and PostgreSQL, besides how transactions are grouped.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::Path;
 
 use hostler_common::error::Class;
@@ -18,10 +19,7 @@ const BUSY_TIMEOUT_MS: u32 = 5000;
 /// [`Error::Unavailable`] with the path, if the folder cannot be reached.
 pub(super) fn sqlite_url(path: &Path) -> Result<String> {
     let fail = |reason: &str| Error::Unavailable(format!("{}: {reason}", path.display()));
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     // A URL is tidied up on its way; a path without `.`, `..` and links means the same afterwards.
     let folder = folder.canonicalize().map_err(|error| fail(&error.to_string()))?;
     let whole = folder.join(path.file_name().ok_or_else(|| fail("names no file"))?);
@@ -36,6 +34,27 @@ pub(super) fn sqlite_url(path: &Path) -> Result<String> {
     }
     url.push_str("?mode=rwc");
     Ok(url)
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Has the file keep a write-ahead log. SQLite refuses this at once, without patience, while another connection is about to
+/// do the same; so whoever does it holds the folder's lock.
+pub(super) async fn journal_sqlite(connection: &mut Connection, path: &Path) -> Result<()> {
+    let folder = folder_of(path).to_owned();
+    let locked =
+        tokio::task::spawn_blocking(move || File::open(folder).and_then(|folder| folder.lock().map(|()| folder)));
+    let fail = |reason: String| Error::Unavailable(format!("its folder cannot be locked: {reason}"));
+    let lock = locked.await.map_err(|error| fail(error.to_string()))?.map_err(|error| fail(error.to_string()))?;
+    connection.execute("pragma journal_mode = wal").await?;
+    drop(lock);
+    Ok(())
 }
 
 /// What every connection to SQLite needs: commits that survive a power cut, enforced references, patience.

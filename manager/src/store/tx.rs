@@ -153,7 +153,7 @@ impl Store {
         let open = async {
             let mut first = Connection::connect(&url).await?;
             dialect::prepare_sqlite(&mut first).await?;
-            first.execute("pragma journal_mode = wal").await?;
+            dialect::journal_sqlite(&mut first, path).await?;
             dialect::migrate_sqlite(&mut first).await?;
             let readers = AnyPoolOptions::new()
                 .max_connections(4)

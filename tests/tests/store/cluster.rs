@@ -1,6 +1,8 @@
 //! Ceph clusters: who reaches them, who watches them.
 
-use hostler_manager::store::cluster::{Reach, cluster_candidates, reach_find, reach_put, watched_by, watcher_put};
+use hostler_manager::store::cluster::{
+    Reach, cluster_candidates, reach_find, reach_of_numbers, reach_put, watched_by, watcher_put,
+};
 use hostler_manager::store::host::{Greeting, host_delete, host_offline, host_online};
 use hostler_tests::both::Bed;
 use hostler_tests::{commit, on_both};
@@ -28,6 +30,8 @@ async fn candidates_are_connected_and_reach_the_cluster(bed: Bed) {
     let mut connection = store.read().await.unwrap();
     assert_eq!(reach_find(&mut connection, one).await.unwrap(), reach("b"));
     assert_eq!(reach_find(&mut connection, three).await.unwrap(), Reach::default());
+    let reaches = reach_of_numbers(&mut connection, 2, 3).await.unwrap();
+    assert_eq!(reaches, [(two, reach("b")), (three, Reach::default())].into());
     assert_eq!(cluster_candidates(&mut connection, "a").await.unwrap(), []);
     let found = cluster_candidates(&mut connection, "b").await.unwrap();
     assert_eq!(found.iter().map(|candidate| candidate.host).collect::<Vec<_>>(), [one, two]);

@@ -12,10 +12,10 @@ use hostler_manager::store::host::{Greeting, host_delete, host_find, host_online
 use hostler_manager::store::job::{job_insert_all, job_update};
 use hostler_manager::store::machine::{machine_find, machine_insert};
 use hostler_manager::store::target::{
-    Ended, candidates, chain_prune, occurrence_insert, occurrence_prune, output_prune, pace_find, pace_prune, pace_put,
-    report_insert, report_prune, run_insert, run_subject, run_task, spec_find, target_begun, target_ended, target_job,
-    target_launched, target_list, target_of_jobs, target_output, target_rest, target_running, target_waiting,
-    task_text,
+    Ended, candidates, chain_prune, job_task, occurrence_insert, occurrence_prune, output_prune, pace_find, pace_prune,
+    pace_put, report_insert, report_prune, run_insert, run_subject, run_task, spec_find, target_begun, target_ended,
+    target_job, target_launched, target_list, target_of_jobs, target_output, target_rest, target_running,
+    target_waiting, task_text,
 };
 use hostler_manager::store::task::{NewTask, Seat, task_close, task_insert, task_jobs, task_prune};
 use hostler_manager::store::{Error, Store};
@@ -128,6 +128,8 @@ async fn targets_wait_in_their_order(bed: Bed) {
     assert_eq!(waiting.iter().map(|target| target.position).collect::<Vec<_>>(), [1]);
     assert_eq!(target_job(&mut connection, TASK, host_id(3)).await.unwrap(), Some(job_id(2)));
     assert_eq!(target_job(&mut connection, TASK, host_id(4)).await.unwrap(), None);
+    assert_eq!(job_task(&mut connection, job_id(2)).await.unwrap(), Some(TASK));
+    assert_eq!(job_task(&mut connection, job_id(9)).await.unwrap(), None);
     let jobs = task_jobs(&mut connection, TASK).await.unwrap();
     assert_eq!(jobs[&job_id(1)], Seat { number: Some(2), name: "host-2".into() });
     assert_eq!(jobs[&job_id(2)], Seat { number: None, name: host_id(3).to_string() });
