@@ -26,6 +26,7 @@ pub(super) fn title(step: &Step) -> String {
         Step::CephFsSnapshot(snapshot) => format!("Snapshot {} of {}", snapshot.snapshot, snapshot.filesystem),
         Step::Network(change) => format!("Change network of {}", change.interfaces.join(", ")),
         Step::CephFlag(flag) => format!("{} flag {}", if flag.set { "Set" } else { "Unset" }, flag.flag),
+        other => format!("Step {}", other.name()),
     }
 }
 
@@ -60,12 +61,7 @@ pub(super) fn before(step: &Step, crush: &Crush) -> Option<(HookPoint, Vec<Strin
             Some((HookPoint::PreCrushMapChange, values))
         }
         Step::Network(change) => Some((HookPoint::PreNetworkConfig, vec![change.interfaces.join(","), String::new()])),
-        Step::CephDaemon(_)
-        | Step::Unit(_)
-        | Step::CrushRead
-        | Step::RbdSnapshot(_)
-        | Step::CephFsSnapshot(_)
-        | Step::CephFlag(_) => None,
+        _ => None,
     }
 }
 
@@ -111,6 +107,6 @@ pub(super) fn after(
             let names = [&made.filesystem, &made.path, &made.snapshot, &made.group, &made.subvolume];
             Some((HookPoint::OnCephFsSnapshotComplete, names.into_iter().cloned().collect()))
         }
-        Step::CephDaemon(_) | Step::Crush(_) | Step::Unit(_) | Step::CrushRead | Step::CephFlag(_) => None,
+        _ => None,
     }
 }
