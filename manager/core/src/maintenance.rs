@@ -9,6 +9,7 @@
 pub mod constraint;
 pub mod host;
 pub mod instance;
+pub mod movement;
 pub mod plan;
 pub mod plugin;
 pub mod policy;
