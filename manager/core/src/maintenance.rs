@@ -6,6 +6,7 @@
 //! tells a stay to begin and to go on; the stay tells its session how it went ([`word`]). What each host, project, question and
 //! step looks like from outside are rows, written with the decision that changed them.
 
+pub mod ceph;
 pub mod constraint;
 pub mod host;
 pub mod instance;
@@ -17,4 +18,5 @@ pub mod question;
 pub mod row;
 pub mod spec;
 pub mod state;
+pub mod stay;
 pub mod word;

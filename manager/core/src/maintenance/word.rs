@@ -48,6 +48,10 @@ pub struct Order {
     pub baseline: BTreeSet<String>,
     /// Whether it was out of service before, and why.
     pub disabled_before: Option<String>,
+    /// Whether it is an errand: only the plug-ins run, on a host that is not the session's to take out of service. Nothing is
+    /// fenced, no storage is touched and nobody is told.
+    #[serde(default)]
+    pub errand: bool,
 }
 
 /// What a session tells a stay.
