@@ -14,6 +14,7 @@ pub mod plugin;
 pub mod policy;
 pub mod question;
 pub mod row;
+pub mod session;
 pub mod spec;
 pub mod state;
 pub mod word;
