@@ -16,6 +16,7 @@ pub mod plugin;
 pub mod policy;
 pub mod question;
 pub mod row;
+pub mod session;
 pub mod spec;
 pub mod state;
 pub mod stay;
