@@ -7,9 +7,11 @@ use hostler_core::cluster::Cluster;
 use hostler_core::machine::{Input, Machine as _};
 use hostler_core::maintenance::host::FleetHost;
 use hostler_core::maintenance::instance::{Computes, InstanceState};
+use hostler_core::maintenance::plugin::Manifest;
 use hostler_core::maintenance::row::Write;
 use hostler_core::maintenance::session::{Command, Create, Facts, Fetched, Session};
 use hostler_core::maintenance::spec::Spec;
+use hostler_core::maintenance::stay::builtin;
 
 use super::super::Turn;
 use super::super::run::Domain;
@@ -80,6 +82,11 @@ impl Domain for SessionDomain {
     ) -> BoxFuture<'t, Result<()>> {
         Box::pin(rows::write(turn, tx, next.id, None, writes))
     }
+
+    fn absorb(facts: &mut Facts, writes: &[Write]) -> bool {
+        rows::absorb(facts, writes);
+        true
+    }
 }
 
 /// What is needed only where a session is created.
@@ -92,8 +99,10 @@ async fn to_create(turn: &Turn, tx: &mut Connection, create: &Create, facts: &mu
 }
 
 /// Every plug-in that there is. One that is built in cannot be replaced.
-async fn plugins(tx: &mut Connection) -> Result<BTreeMap<String, hostler_core::maintenance::plugin::Manifest>> {
-    plugin_all(tx).await
+async fn plugins(tx: &mut Connection) -> Result<BTreeMap<String, Manifest>> {
+    let mut all = plugin_all(tx).await?;
+    all.extend(builtin::manifests().into_iter().map(|manifest| (manifest.name.clone(), manifest)));
+    Ok(all)
 }
 
 /// What is needed only where there are instances.
