@@ -221,13 +221,14 @@ impl<'c> Turn<'c> {
             self.s.stalled = false;
         }
         let waits = self.s.paused || (self.s.stage == Stage::Starting && self.now() < self.s.spec.maintenance_at);
-        let due = self.s.quiet_since.after(STALL);
+        let stall = self.facts().stall_alert.unwrap_or(STALL);
+        let due = self.s.quiet_since.after(stall);
         if self.now() >= due && !self.s.stalled && !waits {
             self.s.stalled = true;
             self.tell_session(event::STALLED);
         }
         // A session that waits for others still looks at itself now and then.
-        let next = if due > self.now() { due } else { self.now().after(STALL) };
+        let next = if due > self.now() { due } else { self.now().after(stall) };
         self.wake_at(next);
     }
 
