@@ -226,7 +226,11 @@ impl Draft<'_> {
             misplaced_ppm: u64::from(policy.max_misplaced.unwrap_or(0)) * 10_000,
             ours: self.bucket().filter(|_| marks.noout.maybe()),
             since: order.session_started,
-            stopped: if marks.stopped.maybe() { storage.before.stopping.clone() } else { BTreeSet::new() },
+            stopped: match () {
+                () if marks.drained.maybe() => own,
+                () if marks.stopped.maybe() => storage.before.stopping.clone(),
+                () => BTreeSet::new(),
+            },
             away_before: away,
             wanted,
         }

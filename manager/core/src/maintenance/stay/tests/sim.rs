@@ -153,7 +153,8 @@ impl Sim {
 
     /// Gives a stay an input, writes what it decided, and checks what must always be true.
     pub fn input(&mut self, at: HostId, input: Input<ToStay>) {
-        self.seed += 1_000_003;
+        self.seed =
+            self.seed.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(0x5851_F42D_4C95_7F2D);
         let stay = self.stays.remove(&at).unwrap_or_else(|| Stay::new(Self::session(), at));
         let connected: Vec<HostId> = self.world.hosts.iter().filter(|one| one.connected).map(|one| one.id).collect();
         let facts = Facts {
@@ -194,12 +195,12 @@ impl Sim {
         match write {
             Write::Begun(begun) => {
                 let key = next.open.as_ref().filter(|open| open.step == begun.key).map(|open| open.key.clone());
-                let key = key.unwrap_or(begun.name);
+                let key = key.unwrap_or_else(|| format!("{}:{}", begun.kind.name(), begun.name));
                 assert!(!self.done.contains(&(at, key.clone())), "{key} is done again");
                 self.keys.insert(begun.key, key);
             }
             Write::Ended(ended) => {
-                let key = self.keys.remove(&ended.key).expect("a step ends that never began");
+                let key = self.keys.remove(&ended.key).expect("a step ends that never began, or ends twice");
                 if key.starts_with("plugin.") && ended.state == StepState::Done {
                     self.done.insert((at, key.clone()));
                 }
