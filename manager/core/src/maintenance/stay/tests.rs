@@ -1,3 +1,4 @@
+mod random;
 mod sim;
 mod world;
 
