@@ -8,14 +8,22 @@
 
 pub mod ceph_daemon;
 pub mod ceph_flag;
+pub mod ceph_host;
+pub mod ceph_noout;
+pub mod ceph_sample;
+pub mod ceph_stop_check;
 pub mod cephfs_snapshot;
 pub mod crush;
 pub mod disk;
+pub mod dummy;
 pub mod format_disk;
 pub mod network;
 pub mod rbd_snapshot;
 pub mod systemd;
 pub mod unit;
+
+#[cfg(test)]
+mod fixture;
 
 use std::io::{Read as _, Write};
 use std::path::PathBuf;
@@ -93,6 +101,17 @@ pub fn perform(step: &Step, context: &Context) -> Result<StepResult, Failure> {
         Step::CephFsSnapshot(step) => cephfs_snapshot::run(step, context),
         Step::Network(step) => network::run(step, context),
         Step::CephFlag(step) => ceph_flag::run(step, context),
+        Step::Dummy => dummy::run(),
+        Step::CephHost => ceph_host::run(context),
+        Step::CephSample(step) => ceph_sample::run(step, context),
+        Step::CephStopCheck(daemons) => ceph_stop_check::run(daemons, context),
+        Step::CephNoout(step) => ceph_noout::run(step, context),
+        Step::Precheck(_)
+        | Step::Reboot(_)
+        | Step::Packages(_)
+        | Step::Fetch(_)
+        | Step::CephDaemons(_)
+        | Step::CephDrain(_) => Err(Failure::Refused(format!("this agent does not know the step {}", step.name()))),
     }
 }
 
@@ -157,6 +176,12 @@ fn asked<T>(answer: Result<T, Error>) -> Result<T, Failure> {
 /// An order that is given in the middle.
 fn ordered<T>(answer: Result<T, Error>) -> Result<T, Failure> {
     answer.map_err(Failure::broken)
+}
+
+/// The name that the operating system gives this host, by which daemons of Ceph say where they run.
+fn node_name() -> Result<String, Failure> {
+    let name = nix::unistd::gethostname().map_err(Failure::refused)?;
+    name.into_string().map_err(|_| Failure::Refused("the name of this host is not UTF-8".into()))
 }
 
 /// Checks a name that becomes an argument of a program of Ceph.
