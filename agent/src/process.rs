@@ -17,6 +17,7 @@ mod service;
 pub mod stage;
 pub mod supervise;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,12 @@ pub struct Program {
     /// Whether it is there to change the host: then the sandbox of the agent's unit is not for it.
     #[serde(default)]
     pub changes_host: bool,
+    /// Variables that it finds besides `PATH` and `LANG`; a script has its own.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Of a program that says on its standard error why it fails: the exit code by which it says that it changed nothing.
+    #[serde(default)]
+    pub refuses_by: Option<i32>,
 }
 
 /// How a program ended.
@@ -278,6 +285,13 @@ impl Folder {
             std::thread::sleep(Duration::from_millis(20));
         }
         Err(io::Error::new(io::ErrorKind::TimedOut, "a process of the program does not end"))
+    }
+
+    /// Whether a supervisor came as far as to say its number: before that no program was begun. Only for this boot: what was
+    /// not synchronised may be gone after a loss of power.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.file("supervisor.json").exists()
     }
 
     /// Waits until no supervisor lives; blocks the calling thread.

@@ -1,8 +1,8 @@
 //! Steps: changes of this host or of its Ceph cluster (spec/hooks.md §7).
 //!
 //! The daemon starts each as a process of its own, `hostler-agent step`, which reads the step, checks everything that it can
-//! before it begins, makes the change, and prints a [`StepResult`]. It ends with 0 if the change is made, else with 1 and the
-//! reason on standard error. Programs are started by their arguments, never by a shell.
+//! before it begins, makes the change, and prints a [`StepResult`]. It ends with 0 if the change is made, with [`REFUSED`] if it was
+//! not begun, else with 1, and with the reason on standard error. Programs are started by their arguments, never by a shell.
 //!
 //! Adding a step is one file in this folder, one line in [`perform`], and its variant and name in `hostler_common::step`.
 
@@ -11,6 +11,7 @@ pub mod ceph_flag;
 pub mod ceph_host;
 pub mod ceph_noout;
 pub mod ceph_sample;
+pub mod ceph_setting;
 pub mod ceph_stop_check;
 pub mod cephfs_snapshot;
 pub mod crush;
@@ -25,10 +26,13 @@ pub mod unit;
 #[cfg(test)]
 mod fixture;
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use hostler_common::step::{Step, StepResult};
 
 use crate::ceph::{self, Access, CephClient, Error, program};
@@ -36,6 +40,18 @@ use crate::ours;
 
 /// Largest step that is read, in bytes: a compiled CRUSH map is the largest part of any.
 const STEP_MAX: u64 = 64 << 20;
+
+/// The exit code of a step that was not begun: nothing was changed.
+pub const REFUSED: u8 = 3;
+
+/// What of the agent's environment its steps find in theirs: where the configuration of the Ceph cluster is.
+const INHERITED: [&str; 1] = ["CEPH_CONF"];
+
+/// The variables of this process that its steps are to have.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
+}
 
 /// Why a step did not end as it should.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -101,6 +117,8 @@ pub fn perform(step: &Step, context: &Context) -> Result<StepResult, Failure> {
         Step::CephFsSnapshot(step) => cephfs_snapshot::run(step, context),
         Step::Network(step) => network::run(step, context),
         Step::CephFlag(step) => ceph_flag::run(step, context),
+        Step::CephSetting(step) => ceph_setting::run(step, context),
+        Step::CephScrub(step) => ceph_setting::scrub(step, context),
         Step::Dummy => dummy::run(),
         Step::CephHost => ceph_host::run(context),
         Step::CephSample(step) => ceph_sample::run(step, context),
@@ -132,11 +150,19 @@ pub struct Arguments {
     pub roll_back: Option<PathBuf>,
 }
 
-/// Makes the change that is asked for and writes its result as one line of JSON.
-///
-/// # Errors
-/// The reason why it did not end as it should.
-pub fn run_cli(arguments: Arguments, output: &mut dyn Write) -> anyhow::Result<()> {
+/// Makes the change that is asked for and writes its result as one line of JSON to `output`, or the reason why it did not end as
+/// it should to `errors`.
+pub fn run_cli(arguments: Arguments, output: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
+    let Err(error) = make(arguments, output) else { return ExitCode::SUCCESS };
+    // Whoever does not read it has the exit code.
+    writeln!(errors, "{error:#}").ok();
+    match error.downcast_ref() {
+        Some(Failure::Refused(_)) => ExitCode::from(REFUSED),
+        Some(Failure::Broken(_) | Failure::Undone(_)) | None => ExitCode::FAILURE,
+    }
+}
+
+fn make(arguments: Arguments, output: &mut dyn Write) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.roll_back {
         return Ok(network::roll_back_later(folder)?);
     }
@@ -158,7 +184,7 @@ pub fn run_cli(arguments: Arguments, output: &mut dyn Write) -> anyhow::Result<(
         output.write_all(b"\n")?;
         output.flush()?;
     }
-    done.map(drop).map_err(|failure| anyhow::anyhow!("{}: {failure}", step.name()))
+    done.map(drop).context(step.name())
 }
 
 /// Runs a program that must do what it should.

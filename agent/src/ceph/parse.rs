@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hostler_common::cluster::{Check, Health};
+use hostler_common::cluster::{Check, ConfigChange, Health};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -110,6 +110,19 @@ fn sorted(value: &Value) -> Value {
         Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
         other => other.clone(),
     }
+}
+
+/// The answer to `config log`.
+#[must_use]
+pub fn config_log(answer: &Value) -> Vec<ConfigChange> {
+    let entries = answer.as_array().into_iter().flatten().filter_map(|entry| {
+        let changes = entry["changes"].as_array().into_iter().flatten();
+        Some(ConfigChange {
+            version: entry["version"].as_u64()?,
+            options: changes.filter_map(|change| change["name"].as_str().map(str::to_owned)).collect(),
+        })
+    });
+    entries.collect()
 }
 
 /// A snapshot of an RBD image.

@@ -1,5 +1,6 @@
 //! Programs of jobs: what is run for which work, and how the agent learns of their ends.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::files::write_plain;
 use crate::journal::Journal;
 use crate::process::{Program, contain};
 use crate::runner::{Fate, Fitness, Input};
+use crate::steps;
 
 /// How long a program has between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -77,7 +79,14 @@ impl Daemon {
                     within: None,
                     script: None,
                     changes_host: false,
+                    env: BTreeMap::new(),
+                    refuses_by: None,
                 })
+            }
+            Work::Script(run) if run.env.contains_key("HOOK_EVENT") && !run.env.contains_key("CLUSTER_FSID") => {
+                let mut run = run.clone();
+                run.env.insert("CLUSTER_FSID".into(), self.hooks.fsid());
+                self.scripts.program(spec, &run, GRACE)
             }
             Work::Script(run) => self.scripts.program(spec, run, GRACE),
             Work::Step(step) => {
@@ -95,6 +104,8 @@ impl Daemon {
                     within: None,
                     script: None,
                     changes_host: true,
+                    env: steps::environment(),
+                    refuses_by: Some(steps::REFUSED.into()),
                 })
             }
         }
@@ -148,16 +159,20 @@ impl Daemon {
 
     /// The supervisor of a program is gone, or has said that its end is recorded.
     pub(super) async fn program_ended(&mut self, job: JobId) {
-        let state = match self.journal.end_state(job) {
-            Ok(Some(state)) => state,
-            Ok(None) => JobState::Lost,
+        let input = match self.journal.end_state(job) {
+            Ok(Some(state)) => Input::Ended(job, state),
+            Ok(None) if !self.journal.folder(job).begun() => {
+                let unit = format!("hostler-run-{job}.service");
+                Input::NotStarted(job, format!("its supervisor did not start; the host's journal may say why ({unit})"))
+            }
+            Ok(None) => Input::Ended(job, JobState::Lost),
             Err(error) => {
                 tracing::error!(%job, %error, "the end of a program cannot be read");
-                JobState::Lost
+                Input::Ended(job, JobState::Lost)
             }
         };
         self.streams.end(job).await;
-        self.give(Input::Ended(job, state)).await;
+        self.give(input).await;
         if self.outbox.link().is_none() {
             let ended = self.runner.ended();
             match self.journal.trim(&ended, UNTAKEN_MAX) {
