@@ -1,13 +1,18 @@
 //! A client of the system's D-Bus for the few questions and orders that systemd gets: blocking, one call at a time, without
 //! a library that would bring a runtime of its own.
 
+mod wire;
+
+use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+pub use wire::{Body, Reader};
 
 /// Where systemd is on the bus, and the object that is its manager.
 pub const SYSTEMD: &str = "org.freedesktop.systemd1";
@@ -18,8 +23,12 @@ pub const SYSTEMD_MANAGER: &str = "org.freedesktop.systemd1.Manager";
 
 const DEADLINE: Duration = Duration::from_millis(1500);
 const MESSAGE_MAX: usize = 16 << 20;
+/// How many signals are kept that nobody has asked for yet; the oldest go.
+const SIGNALS_MAX: usize = 1024;
 const METHOD_RETURN: u8 = 2;
 const ERROR: u8 = 3;
+const SIGNAL: u8 = 4;
+const FIELD_MEMBER: u8 = 3;
 const FIELD_ERROR_NAME: u8 = 4;
 const FIELD_REPLY_SERIAL: u8 = 5;
 const FIELD_DESCRIPTORS: u8 = 9;
@@ -30,6 +39,26 @@ pub struct Bus {
     stream: UnixStream,
     serial: u32,
     shared: bool,
+    /// How long an answer is waited for.
+    patience: Duration,
+    /// Signals that came while something else was waited for; `None` where nobody listens.
+    heard: Option<VecDeque<Signal>>,
+}
+
+/// Something that is told to all who listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// Its name, without that of its interface.
+    pub member: String,
+    /// What it says.
+    pub body: Vec<u8>,
+}
+
+/// A message as it comes.
+struct Message {
+    kind: u8,
+    header: Header,
+    body: Vec<u8>,
 }
 
 impl Bus {
@@ -56,7 +85,7 @@ impl Bus {
         };
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        let mut bus = Self { stream, serial: 0, shared };
+        let mut bus = Self { stream, serial: 0, shared, patience: DEADLINE, heard: None };
         // The user's number in decimal, each digit as hexadecimal of its character.
         let user = hex::encode(nix::unistd::geteuid().to_string());
         bus.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes())?;
@@ -81,6 +110,51 @@ impl Bus {
     #[must_use]
     pub fn shared(&self) -> bool {
         self.shared
+    }
+
+    /// Waits longer than usual for answers.
+    ///
+    /// # Errors
+    /// The socket does not take it.
+    pub fn wait_up_to(&mut self, patience: Duration) -> io::Result<()> {
+        self.patience = patience;
+        self.stream.set_read_timeout(Some(patience))
+    }
+
+    /// Listens to the signals of an interface, from now on.
+    ///
+    /// # Errors
+    /// As [`Bus::call`].
+    pub fn listen(&mut self, interface: &str) -> io::Result<()> {
+        self.heard.get_or_insert_default();
+        // Without a bus between, everything that the other side says is for us.
+        if self.shared {
+            let own = "org.freedesktop.DBus";
+            let mut body = Body::new("s");
+            body.text(&format!("type='signal',interface='{interface}'"));
+            self.call([own, "/org/freedesktop/DBus", own, "AddMatch"], &body)?;
+        }
+        Ok(())
+    }
+
+    /// The next signal of those that are listened to.
+    ///
+    /// # Errors
+    /// "Timed out" where none came until `end`; "invalid data" for a message that cannot be read.
+    pub fn signal(&mut self, end: Instant) -> io::Result<Signal> {
+        loop {
+            if let Some(signal) = self.heard.as_mut().and_then(VecDeque::pop_front) {
+                return Ok(signal);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            let received = self.receive();
+            self.stream.set_read_timeout(Some(self.patience))?;
+            self.keep(received?);
+        }
     }
 
     /// Calls a method, named by destination, path, interface and member; returns the body of the answer.
@@ -112,31 +186,48 @@ impl Bus {
         self.reply(self.serial)
     }
 
-    /// The answer to a call; signals and other messages are skipped.
+    /// The answer to a call; signals are kept where somebody listens, other messages are skipped.
     fn reply(&mut self, serial: u32) -> io::Result<Vec<u8>> {
         loop {
-            let mut head = [0_u8; 16];
-            self.stream.read_exact(&mut head)?;
-            let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
-            let (body, fields) = (number(4), number(12));
-            if head[0] != b'l' || body > MESSAGE_MAX || fields > MESSAGE_MAX {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            let mut rest = vec![0; fields.next_multiple_of(8)];
-            self.stream.read_exact(&mut rest)?;
-            let mut content = vec![0; body];
-            self.stream.read_exact(&mut content)?;
-            let header = Header::read(&rest[..fields]).unwrap_or_default();
-            if header.answers != Some(serial) {
-                continue;
-            }
-            match head[1] {
-                METHOD_RETURN => return Ok(content),
-                ERROR => return Err(refusal(&header.error.unwrap_or_default(), &content)),
-                _ => {}
+            let message = self.receive()?;
+            match (message.kind, message.header.answers == Some(serial)) {
+                (METHOD_RETURN, true) => return Ok(message.body),
+                (ERROR, true) => return Err(refusal(&message.header.error.unwrap_or_default(), &message.body)),
+                _ => self.keep(message),
             }
         }
     }
+
+    fn keep(&mut self, message: Message) {
+        let (Some(heard), SIGNAL, Some(member)) = (&mut self.heard, message.kind, message.header.member) else {
+            return;
+        };
+        if heard.len() >= SIGNALS_MAX {
+            heard.pop_front();
+        }
+        heard.push_back(Signal { member, body: message.body });
+    }
+
+    fn receive(&mut self) -> io::Result<Message> {
+        let mut head = [0_u8; 16];
+        self.stream.read_exact(&mut head).map_err(late)?;
+        let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
+        let (body, fields) = (number(4), number(12));
+        if head[0] != b'l' || body > MESSAGE_MAX || fields > MESSAGE_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut rest = vec![0; fields.next_multiple_of(8)];
+        self.stream.read_exact(&mut rest).map_err(late)?;
+        let mut content = vec![0; body];
+        self.stream.read_exact(&mut content).map_err(late)?;
+        let header = Header::read(&rest[..fields]).unwrap_or_default();
+        Ok(Message { kind: head[1], header, body: content })
+    }
+}
+
+/// A socket that nothing comes from says "would block".
+fn late(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
 
 /// Sends as much of `bytes` as goes at once, and a descriptor with the first of them; returns how much that was.
@@ -191,74 +282,11 @@ fn refusal(name: &str, body: &[u8]) -> io::Error {
     io::Error::new(kind, format!("{name}: {text}"))
 }
 
-/// The arguments of a call.
-#[derive(Clone, Debug, Default)]
-pub struct Body {
-    kinds: String,
-    bytes: Vec<u8>,
-}
-
-impl Body {
-    /// Arguments of these kinds, in the letters of D-Bus; what is added must be of them.
-    #[must_use]
-    pub fn new(kinds: &str) -> Self {
-        Self { kinds: kinds.to_owned(), bytes: Vec::new() }
-    }
-
-    fn align(&mut self, to: usize) -> &mut Self {
-        self.bytes.resize(self.bytes.len().next_multiple_of(to), 0);
-        self
-    }
-
-    /// A text or a path.
-    pub fn text(&mut self, text: &str) -> &mut Self {
-        self.number(text.len() as u32).bytes.extend(text.bytes());
-        self.bytes.push(0);
-        self
-    }
-
-    /// A number of 32 bits.
-    pub fn number(&mut self, number: u32) -> &mut Self {
-        self.align(4).bytes.extend(number.to_le_bytes());
-        self
-    }
-
-    /// A number of 64 bits.
-    pub fn long(&mut self, number: u64) -> &mut Self {
-        self.align(8).bytes.extend(number.to_le_bytes());
-        self
-    }
-
-    /// The kind of the value that follows, where any kind may.
-    pub fn signature(&mut self, kinds: &str) -> &mut Self {
-        self.bytes.push(kinds.len() as u8);
-        self.bytes.extend(kinds.bytes());
-        self.bytes.push(0);
-        self
-    }
-
-    /// A list whose items are aligned to `align`.
-    pub fn list(&mut self, align: usize, fill: impl FnOnce(&mut Self)) -> &mut Self {
-        self.number(0);
-        let len_at = self.bytes.len() - 4;
-        self.align(align);
-        let begin = self.bytes.len();
-        fill(self);
-        let len = (self.bytes.len() - begin) as u32;
-        self.bytes[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
-        self
-    }
-
-    /// The next item of a list of structures.
-    pub fn item(&mut self) -> &mut Self {
-        self.align(8)
-    }
-}
-
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Header {
     answers: Option<u32>,
     error: Option<String>,
+    member: Option<String>,
 }
 
 impl Header {
@@ -276,7 +304,11 @@ impl Header {
                 }
                 b's' | b'o' => {
                     let text = reader.text()?;
-                    header.error = (code == FIELD_ERROR_NAME).then_some(text).or(header.error);
+                    match code {
+                        FIELD_ERROR_NAME => header.error = Some(text),
+                        FIELD_MEMBER => header.member = Some(text),
+                        _ => {}
+                    }
                 }
                 b'g' => {
                     let len = usize::from(reader.byte()?);
@@ -286,67 +318,6 @@ impl Header {
             }
         }
         Some(header)
-    }
-}
-
-/// Reads the body of an answer; `None` where it is not what was expected.
-#[derive(Debug)]
-pub struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    /// From its beginning.
-    #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    /// How far it was read.
-    #[must_use]
-    pub fn at(&self) -> usize {
-        self.at
-    }
-
-    /// Goes on to the next multiple of `to`.
-    pub fn align(&mut self, to: usize) {
-        self.at = self.at.next_multiple_of(to);
-    }
-
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let taken = self.bytes.get(self.at..self.at.checked_add(len)?)?;
-        self.at += len;
-        Some(taken)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    /// A number of 32 bits.
-    pub fn number(&mut self) -> Option<u32> {
-        self.align(4);
-        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
-    }
-
-    /// A number of 64 bits.
-    pub fn long(&mut self) -> Option<u64> {
-        self.align(8);
-        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
-    }
-
-    /// A text or a path.
-    pub fn text(&mut self) -> Option<String> {
-        let len = self.number()? as usize;
-        let text = self.take(len.checked_add(1)?)?;
-        Some(String::from_utf8_lossy(&text[..len]).into_owned())
-    }
-
-    /// The kind of the value that follows, where any kind may.
-    pub fn signature(&mut self) -> Option<&'a [u8]> {
-        let len = usize::from(self.byte()?);
-        self.take(len + 1).map(|bytes| &bytes[..len])
     }
 }
 

@@ -10,6 +10,7 @@ mod connection;
 pub mod parse;
 pub mod program;
 mod rados;
+pub mod settings;
 
 pub use access::Access;
 pub use cli::Cli;
@@ -119,6 +120,17 @@ pub fn fsid(client: &mut dyn CephClient) -> Result<String, Error> {
     fsid.ok_or_else(|| Error::Unreadable("there is no fsid in it".into()))
 }
 
+/// The `fsid` of the cluster that the configuration names; nobody is asked.
+#[must_use]
+pub fn configured(access: &Access) -> Option<String> {
+    let text = std::fs::read_to_string(access.file()).ok()?;
+    let values = text.lines().filter_map(|line| {
+        let (key, value) = line.split(['#', ';']).next()?.split_once('=')?;
+        (key.trim() == "fsid").then(|| value.trim().trim_matches('"').to_owned())
+    });
+    values.into_iter().find(|value| uuid::Uuid::try_parse(value).is_ok())
+}
+
 /// The `fsid` of the cluster that this host may ask; `None` where there is none. Blocks its thread for ten seconds at most.
 #[must_use]
 pub fn reached(access: &Access) -> Option<String> {
@@ -126,4 +138,27 @@ pub fn reached(access: &Access) -> Option<String> {
         return None;
     }
     fsid(client(access).as_mut()).inspect_err(|error| tracing::info!(%error, "the cluster is not reached")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_names_its_cluster() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let access = Access { conf: Some(file.path().to_owned()), ..Access::default() };
+        let fsid = "6f1d2c3a-0b4e-4a5f-8c6d-7e8f90a1b2c3";
+        for (text, found) in [
+            (format!("[global]\n  fsid = {fsid}   # ours\nmon_host = a\n"), Some(fsid)),
+            (format!("[global]\nfsid=\"{fsid}\"\n"), Some(fsid)),
+            (format!("[global]\n;fsid = {fsid}\n"), None),
+            ("[global]\nfsid = none\n".to_owned(), None),
+        ] {
+            std::fs::write(file.path(), &text).unwrap();
+            assert_eq!(configured(&access).as_deref(), found, "{text}");
+        }
+        let nowhere = Access { conf: Some("/nowhere/ceph.conf".into()), ..Access::default() };
+        assert_eq!(configured(&nowhere), None);
+    }
 }

@@ -30,6 +30,8 @@ pub struct Hooks {
     pub spool: Spool,
     /// The Ceph cluster that this host reaches, if any.
     pub cluster: Option<String>,
+    /// The Ceph cluster that this host's configuration names, if any.
+    pub configured: Option<String>,
     rate: Rate,
     host: HostId,
 }
@@ -44,9 +46,17 @@ impl Hooks {
             bundle: Bundle::load(state_dir)?,
             spool: Spool::open(&state_dir.join("reports"))?,
             cluster: None,
+            configured: None,
             rate: Rate::default(),
             host,
         })
+    }
+
+    /// What every script of a hook is told of this host's cluster: its `fsid`, from the cluster itself or, where that does not
+    /// answer or was not asked yet, from the configuration; empty where there is none.
+    #[must_use]
+    pub fn fsid(&self) -> String {
+        self.cluster.clone().or_else(|| self.configured.clone()).unwrap_or_default()
     }
 
     /// Something happened here. It is in the spool when this returns, and the jobs are to be run. Where the agent runs no
@@ -61,7 +71,8 @@ impl Hooks {
         let mut planned = plan(assignment, &occurrence, attempt, host, || JobId(Uuid::now_v7()), allowed);
         for job in &mut planned.jobs {
             if let Work::Script(run) = &mut job.spec.work {
-                run.env.insert("CLUSTER_FSID".into(), self.cluster.clone().unwrap_or_default());
+                // The manager gives it a number when it hears of this, and knows its task by the job, too.
+                run.env.insert("HOOK_TASK_ID".into(), job.spec.id.to_string());
             }
         }
         if planned.quiet {

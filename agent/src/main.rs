@@ -92,7 +92,9 @@ fn main() -> ExitCode {
         Command::Run { state_dir, config, exit_with_parent } => run(state_dir, config.as_deref(), exit_with_parent),
         Command::CheckConfig { config } => check_config(config.as_deref()),
         Command::Probe { arguments } => probe(arguments),
-        Command::Step { arguments } => steps::run_cli(arguments, &mut std::io::stdout().lock()),
+        Command::Step { arguments } => {
+            return steps::run_cli(arguments, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+        }
         Command::Supervise { folder } => supervise::run(&Folder::new(folder)).context("a program cannot be supervised"),
     };
     process::end("hostler-agent", done)

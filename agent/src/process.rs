@@ -17,6 +17,7 @@ mod service;
 pub mod stage;
 pub mod supervise;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,14 +25,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use hostler_common::job::{self, Captured, JobState, Merged, Outcome, Stream};
-use hostler_common::time::Timestamp;
+use hostler_common::time::{Clock as _, SystemClock, Timestamp};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use self::contain::{Contained, Kind, Limits, Usage};
 use self::stage::Script;
-use crate::files::{read_json, write_plain};
+use crate::files::{read_json, write_json, write_plain, write_synced};
 
 /// What a supervisor is to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +59,12 @@ pub struct Program {
     /// Whether it is there to change the host: then the sandbox of the agent's unit is not for it.
     #[serde(default)]
     pub changes_host: bool,
+    /// Variables that it finds besides `PATH` and `LANG`; a script has its own.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Of a program that says on its standard error why it fails: the exit code by which it says that it changed nothing.
+    #[serde(default)]
+    pub refuses_by: Option<i32>,
 }
 
 /// How a program ended.
@@ -211,6 +218,31 @@ impl Folder {
         }))
     }
 
+    /// Records another end than the one that the supervisor left, if it left any: for programs whose end says nothing of what
+    /// they were to do.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn settle(&self, state: JobState, reason: Option<String>, stdout: &[u8]) -> io::Result<()> {
+        match std::fs::remove_file(self.file("stdout.tail")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        write_synced(&self.file("stdout.head"), stdout)?;
+        let end = self.end()?.unwrap_or_else(|| End::new(state));
+        let end = End {
+            state,
+            exit_code: (state == JobState::Succeeded).then_some(0),
+            signal: None,
+            reason,
+            stdout_total: stdout.len() as u64,
+            ended_at: Some(SystemClock.now()),
+            ..end
+        };
+        // The end comes last: where it is, the rest is.
+        write_json(&self.file("end.json"), &end)
+    }
+
     /// Whether a supervisor lives.
     ///
     /// # Errors
@@ -278,6 +310,13 @@ impl Folder {
             std::thread::sleep(Duration::from_millis(20));
         }
         Err(io::Error::new(io::ErrorKind::TimedOut, "a process of the program does not end"))
+    }
+
+    /// Whether a supervisor came as far as to say its number: before that no program was begun. Only for this boot: what was
+    /// not synchronised may be gone after a loss of power.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        self.file("supervisor.json").exists()
     }
 
     /// Waits until no supervisor lives; blocks the calling thread.

@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod keys;
 pub mod policy;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,6 +71,19 @@ impl Scripts {
         }
     }
 
+    /// Whether a script can be run that the agent orders by itself: as [`Scripts::fitness`], but no manager sends the values of
+    /// its secrets, and none are kept here (decision 0013).
+    #[must_use]
+    pub fn fitness_of_own(&self, job: JobId, run: &ScriptRun) -> Fitness {
+        if run.secrets.is_empty() {
+            return self.fitness(job, run);
+        }
+        let names = run.secrets.values().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Fitness::Refused(format!(
+            "it needs secrets ({names}), and hosts keep none: it runs only where the manager orders it"
+        ))
+    }
+
     /// Keeps the values of a script's secrets until it is run.
     ///
     /// # Errors
@@ -109,6 +123,7 @@ impl Scripts {
             leave_children: run.leave_children,
             success_codes: run.success_codes.clone(),
             bell: self.bell.clone(),
+            change: run.change.clone(),
         };
         // What is left behind on purpose has no end.
         let lifetime =
@@ -123,6 +138,8 @@ impl Scripts {
             within: None,
             script: Some(script),
             changes_host: true,
+            env: BTreeMap::new(),
+            refuses_by: None,
         })
     }
 }

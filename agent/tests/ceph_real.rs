@@ -4,13 +4,12 @@
 
 mod common;
 
-use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Cluster, agent, installed};
+use common::{Cluster, installed, step, watch};
 use hostler_agent::ceph::{CephClient, Cli, Error, Rados, parse};
-use hostler_agent::watch::{Places, Seen, start_in};
+use hostler_agent::watch::Seen;
 use hostler_common::cluster::ClusterState;
 use hostler_common::hook::{Assignment, HookPoint, LeaseFile, LeaseFormat, Occurrence, Origin};
 use hostler_common::step::{
@@ -18,28 +17,6 @@ use hostler_common::step::{
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
-/// Runs a step as the daemon does; answers with its result, or with the reason.
-fn step(cluster: &Cluster, step: &Step) -> Result<StepResult, String> {
-    let mut child = Command::new(agent())
-        .args(["step", "--runtime-dir"])
-        .arg(cluster.path("runtime"))
-        .env("CEPH_CONF", cluster.conf())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&serde_json::to_vec(step).unwrap()).unwrap();
-    let done = child.wait_with_output().unwrap();
-    if done.status.success() {
-        Ok(serde_json::from_slice(&done.stdout).unwrap())
-    } else {
-        assert_eq!(done.status.code(), Some(1));
-        Err(String::from_utf8(done.stderr).unwrap())
-    }
-}
 
 /// What a source says next that is of interest.
 async fn next<T>(seen: &mut mpsc::Receiver<Seen>, what: &str, pick: impl Fn(Seen) -> Option<T>) -> T {
@@ -206,17 +183,8 @@ async fn a_watching_host_tells_what_others_do() {
     cluster.ceph(&["osd", "pool", "create", "images", "8"]);
     cluster.tool("rbd", &["pool", "init", "images"]);
     cluster.tool("rbd", &["create", "--size", "8M", "images/vm"]);
-    let places = Places {
-        ceph: cluster.access(),
-        runtime_dir: cluster.path("runtime"),
-        executable: agent().to_owned(),
-        snapshots_every: Duration::from_millis(500),
-        ..Places::default()
-    };
-    let (out, mut seen) = mpsc::channel(64);
-    let stop = CancellationToken::new();
     let assignment = Assignment { clusters: vec![String::new()], ..Assignment::default() };
-    let handle = start_in(places, &assignment, out, stop.clone());
+    let (handle, mut seen, stop) = watch(&cluster, &assignment);
     let first = next(&mut seen, "the cluster", state(|state| state.crush_hash.is_some())).await;
     assert_eq!(first.fsid, cluster.fsid);
 
@@ -270,17 +238,8 @@ async fn snapshots_of_a_file_system() {
         cluster
     });
     let cluster = cluster.await.unwrap();
-    let places = Places {
-        ceph: cluster.access(),
-        runtime_dir: cluster.path("runtime"),
-        executable: agent().to_owned(),
-        snapshots_every: Duration::from_millis(500),
-        ..Places::default()
-    };
-    let (out, mut seen) = mpsc::channel(64);
-    let stop = CancellationToken::new();
     let assignment = Assignment { clusters: vec![cluster.fsid.clone()], ..Assignment::default() };
-    let _handle = start_in(places, &assignment, out, stop.clone());
+    let (_handle, mut seen, stop) = watch(&cluster, &assignment);
     next(&mut seen, "the cluster", state(|state| state.health.is_some())).await;
     // The baseline of the subvolume is read.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -343,9 +302,8 @@ impl Drop for Hung {
     }
 }
 
-/// Spec/hooks.md §13.11.
 #[tokio::test]
-async fn a_file_system_that_hangs_holds_up_nothing_else() {
+async fn spec_13_11_a_file_system_that_hangs_holds_up_nothing_else() {
     if !installed() || !std::path::Path::new("/dev/fuse").exists() || !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: for this one must be root and have Ceph and FUSE");
         return;
@@ -366,10 +324,7 @@ async fn a_file_system_that_hangs_holds_up_nothing_else() {
         lease_files: vec![file],
         ..Assignment::default()
     };
-    let places = Places { runtime_dir: cluster.path("runtime"), executable: agent().to_owned(), ..Places::default() };
-    let (out, mut seen) = mpsc::channel(64);
-    let stop = CancellationToken::new();
-    let _handle = start_in(places, &assignment, out, stop.clone());
+    let (_handle, mut seen, stop) = watch(&cluster, &assignment);
     // The runtime has one thread: if anything blocked it, these sleeps would take much longer.
     let began = std::time::Instant::now();
     for _ in 0..20 {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stderr, reason = "tests say what they skipped")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ impl Run {
             within: Some(kind),
             script: None,
             changes_host: false,
+            env: BTreeMap::new(),
+            refuses_by: None,
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
         let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap().unwrap();
@@ -309,6 +312,7 @@ async fn spec_13_6_a_cancelled_script_is_gone_within_fifteen_seconds() {
             leave_children: false,
             success_codes: Vec::new(),
             bell: dir.path().join("bell"),
+            change: None,
         };
         let program = Program {
             argv: Vec::new(),
@@ -320,6 +324,8 @@ async fn spec_13_6_a_cancelled_script_is_gone_within_fifteen_seconds() {
             within: Some(kind),
             script: Some(script),
             changes_host: false,
+            env: BTreeMap::new(),
+            refuses_by: None,
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
         let supervisor = Folder::new(dir.path().to_owned()).start(binary, &program).unwrap().unwrap();

@@ -112,10 +112,17 @@ fn contain_in_host(properties: &[String]) {
 fn scripts_run_as_services_outside_of_the_sandbox() {
     let mut properties = sandbox();
     // Not in /tmp: scripts have one of their own.
-    properties
-        .extend(["--property=StateDirectory=hostler-test", "--setenv=TMPDIR=/var/lib/hostler-test"].map(str::to_owned));
+    properties.extend(
+        [
+            "--property=StateDirectory=hostler-test",
+            "--setenv=TMPDIR=/var/lib/hostler-test",
+            "--property=ReadWritePaths=/tmp",
+        ]
+        .map(str::to_owned),
+    );
     let names = [
         "a_script_runs_in_an_environment_of_its_own_and_nothing_stays",
+        "a_script_whose_supervisor_cannot_start_fails_and_says_so",
         "a_script_whose_supervisor_was_killed_is_lost_and_what_is_left_of_it_ends",
         "another_account_is_another_account",
         "secrets_are_files_in_memory_and_never_in_output_or_on_the_disk",

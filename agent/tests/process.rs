@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ fn shell(script: &str) -> Program {
         within: None,
         script: None,
         changes_host: false,
+        env: BTreeMap::new(),
+        refuses_by: None,
     }
 }
 
@@ -61,6 +64,26 @@ impl Run {
 
 async fn run(program: &Program) -> (JobState, Outcome) {
     Run::start(program).end().await
+}
+
+#[tokio::test]
+async fn a_program_that_explains_itself_is_quoted_within_limits() {
+    let told = |script: &str| Program {
+        env: BTreeMap::from([("CEPH_CONF".to_owned(), "/some/ceph.conf".to_owned())]),
+        refuses_by: Some(3),
+        ..shell(script)
+    };
+    let (state, outcome) = run(&told("echo \"not begun: $CEPH_CONF ${HOME-}\" >&2; exit 3")).await;
+    assert_eq!((state, outcome.reason.as_deref()), (JobState::Refused, Some("not begun: /some/ceph.conf")));
+    let (state, outcome) = run(&told("echo 'no such image' >&2; exit 1")).await;
+    assert_eq!((state, outcome.reason.as_deref()), (JobState::Failed, Some("no such image")));
+    let (state, outcome) = run(&told("exit 2")).await;
+    assert_eq!((state, outcome.reason.as_deref()), (JobState::Failed, Some("exit code 2")));
+    let (_, outcome) = run(&told("head -c 300000 /dev/zero | tr '\\0' x >&2; echo END >&2; exit 1")).await;
+    let reason = outcome.reason.unwrap();
+    assert!(reason.ends_with("xEND") && reason.len() <= 4096, "{}", reason.len());
+    let (state, outcome) = run(&shell("echo refused >&2; exit 3")).await;
+    assert_eq!((state, outcome.reason.as_deref()), (JobState::Failed, Some("exit code 3")), "not one that says so");
 }
 
 #[tokio::test]

@@ -188,12 +188,7 @@ async fn another_account_is_another_account() {
     }
     let mut manager = Manager::start().await;
     let mut agent = manager.agent();
-    // The account must be able to pass through to its folder.
-    let runtime = tempfile::Builder::new().prefix("run-").tempdir().unwrap();
-    std::fs::set_permissions(runtime.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
-    let text_of = std::fs::read_to_string(&agent.config).unwrap();
-    let at = text_of.find("runtime_dir").unwrap();
-    std::fs::write(&agent.config, format!("{}runtime_dir = {:?}\n", &text_of[..at], runtime.path())).unwrap();
+    let runtime = agent.passable();
     agent.start();
     let mut link = manager.link().await;
     let script = "#!/bin/bash\nid -un; id -gn; grep NoNewPrivs /proc/self/status; pwd; touch ok && echo \"$HOME\"\n\
@@ -406,6 +401,26 @@ async fn spec_13_6_a_cancel_through_the_agent_leaves_nothing_within_fifteen_seco
         let left = std::process::Command::new("pgrep").args(["-fx", &format!("sleep {sleep}")]).status().unwrap();
         assert!(!left.success(), "sleep {sleep} lives on");
     }
+}
+
+/// In a host with systemd only: a script's supervisor has a `/tmp` of its own, so one that is in `/tmp` is not found.
+#[tokio::test]
+async fn a_script_whose_supervisor_cannot_start_fails_and_says_so() {
+    if !std::path::Path::new("/run/systemd/system").exists() {
+        return eprintln!("!!! NOT TESTED: there is no systemd here");
+    }
+    let mut manager = Manager::start().await;
+    let mut agent = manager.agent();
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let hidden = folder.path().join("hostler-agent");
+    std::fs::copy(&agent.binary, &hidden).unwrap();
+    agent.binary = hidden;
+    agent.start();
+    let mut link = manager.link().await;
+    let (state, outcome) = link.run(manager.script("#!/bin/sh\necho here\n")).await;
+    assert_eq!(state, JobState::Failed);
+    let reason = outcome.reason.unwrap();
+    assert!(reason.contains("supervisor did not start") && reason.contains("hostler-run-"), "{reason}");
 }
 
 /// In a host with systemd only: the sandbox of the agent's unit is not for scripts.

@@ -224,7 +224,7 @@ fn changes_are_sent_as_agents_know_them_and_followed() {
     assert_eq!(server.hostler(&line.split(' ').collect::<Vec<_>>()).status.code(), Some(0));
     assert_eq!(server.last().line(), "POST /api/servers/1/steps", "it does not wait");
     assert_eq!(server.last().body["skipHooks"], true);
-    assert_eq!(server.last().body["step"]["step"], "ceph_fs_snapshot");
+    assert_eq!(server.last().body["step"]["step"], "cephfs_snapshot");
     assert_eq!(server.hostler(&["ceph", "flag", "set", "noout", "--cluster", "f"]).status.code(), Some(0));
     assert_eq!(server.last().target, "/api/maintenance/flags/noout/set?cluster=f");
     assert!(stdout(&server.hostler(&["ceph", "flag", "list"])).contains("noout  yes"));

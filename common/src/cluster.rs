@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::step::{FullRatios, RecoverySpeed};
+
 /// The state of a cluster, as one agent sees it. The latest counts; an agent sends one whenever something of it changed, and
 /// at least every minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,44 @@ pub struct ClusterState {
     pub crush_version: Option<u64>,
     /// SHA-256 of the CRUSH map as JSON without `choose_args`, hexadecimal: changes of those alone do not count.
     pub crush_hash: Option<String>,
+    /// What operators have set; `None` means that it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    /// The latest changes of the options that the cluster keeps for its daemons, the newest first; `None` means that they are
+    /// not known.
+    #[serde(default)]
+    pub config_log: Option<Vec<ConfigChange>>,
+}
+
+/// Settings of a cluster that operators change (spec/hooks.md §4.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How much of the OSDs' work may be recovery; `None` means that it was set by hand, to none of the known ones.
+    pub recovery_speed: Option<RecoverySpeed>,
+    /// Fill ratios of OSDs.
+    pub full_ratios: FullRatios,
+    /// Which release clients must have at least; empty if that was never said.
+    pub min_compat_client: String,
+    /// The file systems, by name.
+    pub filesystems: BTreeMap<String, FilesystemSettings>,
+}
+
+/// Settings of a file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesystemSettings {
+    /// How many metadata servers are active.
+    pub max_mds: u32,
+    /// Whether standby ones follow the active ones.
+    pub allow_standby_replay: bool,
+}
+
+/// A change of options that a cluster keeps for its daemons (spec/hooks.md §7.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// Rises with each change.
+    pub version: u64,
+    /// Which options, as the cluster writes them: whose, and its name, such as `osd.3/debug_osd`.
+    pub options: Vec<String>,
 }
 
 /// The health of a cluster.

@@ -87,6 +87,9 @@ pub struct AssignedHook {
     pub run_as: Option<String>,
     /// More of its environment.
     pub env: BTreeMap<String, String>,
+    /// Names of stored secrets that it would need, by file name. The values are not there: hosts keep none (decision 0013).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Whether it gets the occurrence as JSON on its standard input.
     pub stdin_json: bool,
     /// Whether it also runs at what others brought about.

@@ -37,7 +37,33 @@ pub enum Work {
     /// Run a script (spec/hooks.md §10).
     Script(Box<ScriptRun>),
     /// Make one change (spec/hooks.md §7); the answer is a [`StepResult`](crate::step::StepResult) as output.
-    Step(Box<Step>),
+    Step(#[serde(with = "nested")] Box<Step>),
+}
+
+/// A step as a field of its own: beside the tag of [`Work`], fields of steps could have the tag's name.
+mod nested {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::step::Step;
+
+    #[derive(Serialize)]
+    struct Written<'a> {
+        step: &'a Step,
+    }
+
+    #[derive(Deserialize)]
+    struct Read {
+        step: Box<Step>,
+    }
+
+    #[allow(clippy::borrowed_box, reason = "serde gives what the field is")]
+    pub(super) fn serialize<S: Serializer>(step: &Box<Step>, serializer: S) -> Result<S::Ok, S::Error> {
+        Written { step }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Step>, D::Error> {
+        Read::deserialize(deserializer).map(|read| read.step)
+    }
 }
 
 impl Work {
@@ -82,7 +108,7 @@ pub enum JobState {
     TimedOut,
     /// It was started and nobody can know how it ended.
     Lost,
-    /// The host does not allow it; it was never started.
+    /// The host does not allow it, or it found before its beginning that it cannot be done: nothing was changed.
     Refused,
 }
 
@@ -223,5 +249,21 @@ impl Captured {
     #[must_use]
     pub fn complete(&self) -> bool {
         self.total == (self.head.len() + self.tail.len()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::{CephDaemon, UnitAction};
+
+    #[test]
+    fn steps_are_read_as_they_were_written_whatever_their_fields_are_called() {
+        let daemon = CephDaemon { kind: "osd".into(), id: "1".into(), action: UnitAction::Start };
+        for work in [Work::Step(Box::new(Step::CephDaemon(daemon))), Work::Step(Box::new(Step::CrushRead))] {
+            let text = serde_json::to_string(&work).unwrap();
+            assert_eq!(serde_json::from_str::<Work>(&text).unwrap(), work, "{text}");
+            assert!(text.starts_with(r#"{"kind":"step","step":{"#), "{text}");
+        }
     }
 }

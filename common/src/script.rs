@@ -1,5 +1,6 @@
 //! Scripts as they travel: what is run, how, and within which limits (spec/hooks.md §10).
 
+mod change;
 mod check;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ScriptId;
 
+pub use change::{CHANGE_MAX, ChangeFile};
 pub use check::{ScriptFault, check_args, check_contents, check_env, check_name};
 
 /// The largest script that is taken unless the configuration says otherwise, in bytes.
@@ -128,6 +130,29 @@ pub struct ScriptRun {
     /// Whether something waits for it: such scripts have their own place on a host, beside all others.
     #[serde(default)]
     pub blocking: bool,
+    /// A change that it is told of by a file; `None` means that there is no such file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeFile>,
+}
+
+impl ScriptRun {
+    /// A script without arguments, as it runs where nobody says otherwise.
+    #[must_use]
+    pub fn new(script: ScriptRef) -> Self {
+        Self {
+            script,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            stdin: None,
+            run_as: None,
+            limits: ScriptLimits::default(),
+            leave_children: false,
+            success_codes: Vec::new(),
+            blocking: false,
+            change: None,
+        }
+    }
 }
 
 /// What a script may use of its host.

@@ -25,11 +25,16 @@ pub enum Step {
     /// Take a snapshot of an RBD image (spec/hooks.md §7.11).
     RbdSnapshot(RbdSnapshot),
     /// Take a snapshot of a CephFS directory or subvolume (spec/hooks.md §7.10).
+    #[serde(rename = "cephfs_snapshot")]
     CephFsSnapshot(CephFsSnapshot),
     /// Replace files of the network configuration, apply, verify, roll back on failure (spec/hooks.md §7.1).
     Network(NetworkChange),
     /// Set or unset a flag of the cluster, such as `noout` (spec/hooks.md §4.2).
     CephFlag(CephFlag),
+    /// Change a setting of the cluster (spec/hooks.md §4.2).
+    CephSetting(CephSetting),
+    /// Have the data of an OSD checked (spec/hooks.md §4.2).
+    CephScrub(CephScrub),
     /// Do nothing, and say on which host (spec/maintenance.md §5.4).
     Dummy,
     /// Find out whether the host may be worked on (spec/maintenance.md §3.7).
@@ -68,6 +73,8 @@ impl Step {
             Self::CephFsSnapshot(_) => "cephfs_snapshot",
             Self::Network(_) => "network",
             Self::CephFlag(_) => "ceph_flag",
+            Self::CephSetting(_) => "ceph_setting",
+            Self::CephScrub(_) => "ceph_scrub",
             Self::Dummy => "dummy",
             Self::Precheck(_) => "precheck",
             Self::Reboot(_) => "reboot",
@@ -103,7 +110,7 @@ impl Step {
     }
 
     /// All names, in the order of the variants.
-    pub const NAMES: [&str; 20] = [
+    pub const NAMES: [&str; 22] = [
         "format_disk",
         "ceph_daemon",
         "unit",
@@ -113,6 +120,8 @@ impl Step {
         "cephfs_snapshot",
         "network",
         "ceph_flag",
+        "ceph_setting",
+        "ceph_scrub",
         "dummy",
         "precheck",
         "reboot",
@@ -343,6 +352,86 @@ pub struct CephFlag {
     pub set: bool,
 }
 
+/// See [`Step::CephSetting`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "setting", rename_all = "snake_case")]
+pub enum CephSetting {
+    /// How much of the OSDs' work may be recovery.
+    RecoverySpeed {
+        /// How much.
+        speed: RecoverySpeed,
+    },
+    /// From which fill on OSDs count as nearly full, take no backfill, take no writes.
+    FullRatios(FullRatios),
+    /// How many metadata servers of a file system are active.
+    MaxMds {
+        /// The file system.
+        filesystem: String,
+        /// How many.
+        max: u32,
+    },
+    /// Whether standby metadata servers of a file system follow the active ones.
+    AllowStandbyReplay {
+        /// The file system.
+        filesystem: String,
+        /// Whether they do.
+        allow: bool,
+    },
+    /// Which release clients must have at least.
+    MinCompatClient {
+        /// Its name, such as `luminous`.
+        release: String,
+    },
+}
+
+/// How much of the OSDs' work may be recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoverySpeed {
+    /// Clients first.
+    Slow,
+    /// As Ceph does by itself.
+    Balanced,
+    /// Recovery first.
+    Fast,
+}
+
+impl RecoverySpeed {
+    /// The stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Balanced => "balanced",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+/// Fill ratios of OSDs, in ten-thousandths; `None` means that one is not known, or stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FullRatios {
+    /// From here on there is a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearfull: Option<u32>,
+    /// From here on an OSD takes no backfill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfillfull: Option<u32>,
+    /// From here on nothing is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<u32>,
+}
+
+/// See [`Step::CephScrub`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CephScrub {
+    /// The number of the OSD.
+    pub osd: u32,
+    /// Whether the data themselves are read, too.
+    #[serde(default)]
+    pub deep: bool,
+}
+
 /// What a step leaves: its standard output is this as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepResult {
@@ -356,4 +445,33 @@ pub struct StepResult {
     pub after: Value,
     /// What people should read.
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_step_has_one_name_everywhere() {
+        let fields = [
+            json!({"device": "/dev/x", "purpose": "data"}),
+            json!({"kind": "osd", "id": "1", "action": "start"}),
+            json!({"unit": "a.service", "action": "stop"}),
+            json!({}),
+            json!({"edit": {"edit": "add_bucket", "name": "a", "kind": "rack"}}),
+            json!({"pool": "p", "image": "i", "snapshot": "s"}),
+            json!({"filesystem": "f", "snapshot": "s"}),
+            json!({"interfaces": [], "files": [], "confirm_s": 1}),
+            json!({"flag": "noout", "set": true}),
+        ];
+        assert_eq!(fields.len(), Step::NAMES.len());
+        for (name, mut step) in Step::NAMES.into_iter().zip(fields) {
+            step["step"] = name.into();
+            let read: Step = serde_json::from_value(step).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(read.name(), name);
+            assert_eq!(serde_json::to_value(&read).unwrap()["step"], name);
+        }
+    }
 }

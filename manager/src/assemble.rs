@@ -14,6 +14,7 @@ use hostler_daemon::files;
 use hostler_daemon::process::{Service, lock_state};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -163,39 +164,49 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, hooks, config };
 
     let tasks = TaskTracker::new();
-    tasks.spawn({
-        let (engine, stop) = (engine.clone(), stop.clone());
-        async move { engine.run_timers(stop).await }
-    });
-    tasks.spawn({
-        let (engine, stop) = (engine.clone(), stop.clone());
-        async move { engine.run_retention(stop).await }
-    });
-    tasks.spawn({
-        let (engine, stop) = (engine.clone(), stop.clone());
-        async move { engine.run_refreshes(stop).await }
-    });
-    tasks.spawn({
-        let (engine, stop) = (engine.clone(), stop.clone());
-        async move { engine.run_moves(stop).await }
-    });
-    tasks.spawn({
-        let webhooks = Webhooks::new(engine.clone(), Arc::clone(api.hooks.vault()), &api.config);
-        let stop = stop.clone();
-        async move { webhooks.run(stop).await }
-    });
-    let mut agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
+    run_in_background(&api, &tasks, &stop);
+    let agents = tasks.spawn(fleet::link::serve(fleet, agents, stop.clone()));
     // Agents first: the scripts of the start run on one of them.
     startup::fire(&engine, HookPoint::OnCroitStartup, reason, &stop).await;
     tasks.spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { startup::fire(&engine, HookPoint::OnCroitAsyncStartup, reason, &stop).await }
     });
-    let mut rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
+    let rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
     tasks.close();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "manager started");
     let service = Service::ready();
 
+    serve(agents, rest, &tasks, service, &stop).await
+}
+
+/// Starts what goes on beside both listeners.
+fn run_in_background(api: &Api, tasks: &TaskTracker, stop: &CancellationToken) {
+    let engine = || (api.engine.clone(), stop.clone());
+    let (timers, stopped) = engine();
+    tasks.spawn(async move { timers.run_timers(stopped).await });
+    let (retention, stopped) = engine();
+    tasks.spawn(async move { retention.run_retention(stopped).await });
+    let (refreshes, stopped) = engine();
+    tasks.spawn(async move { refreshes.run_refreshes(stopped).await });
+    let (moves, stopped) = engine();
+    tasks.spawn(async move { moves.run_moves(stopped).await });
+    let webhooks = Webhooks::new(api.engine.clone(), Arc::clone(api.hooks.vault()), &api.config);
+    let stopped = stop.clone();
+    tasks.spawn(async move { webhooks.run(stopped).await });
+}
+
+/// A listener; it ends with the reason where it does so by itself.
+type Listener = JoinHandle<anyhow::Result<()>>;
+
+/// Waits until a listener ends or everything is to, and stops the rest.
+async fn serve(
+    mut agents: Listener,
+    mut rest: Listener,
+    tasks: &TaskTracker,
+    service: Service,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     // A manager that serves only one side would look alive and be none.
     let failed = tokio::select! {
         // First: listeners that end because they were asked to have not failed.

@@ -18,8 +18,12 @@ mod rights;
 mod runs;
 #[path = "croit/scripts.rs"]
 mod scripts;
+#[path = "croit/seed.rs"]
+mod seed;
 #[path = "croit/servers.rs"]
 mod servers;
+#[path = "croit/settings.rs"]
+mod settings;
 #[path = "support/manager.rs"]
 mod support;
 #[path = "croit/tasks.rs"]

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use anyhow::{Context as _, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::ceph::Cluster;
 use crate::shell::{self, PATIENCE};
@@ -71,6 +73,27 @@ impl Mounted {
         self.end()
     }
 
+    /// Stops the process that serves it: whoever looks into it waits. Nothing happens where the kernel serves it.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Undoes [`Mounted::freeze`].
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let Some(server) = &self.server else { return Ok(()) };
+        Ok(kill(Pid::from_raw(i32::try_from(server.id())?), signal)?)
+    }
+
     fn prepare(path: &Path) -> anyhow::Result<Ward> {
         fs::create_dir_all(path)?;
         let ward = Ward::new("hostler-mount-")?;
@@ -79,6 +102,8 @@ impl Mounted {
     }
 
     fn end(&mut self) -> anyhow::Result<()> {
+        // One that is stopped would never let go of it.
+        self.thaw().ok();
         // A mount whose server is gone still is one, and only that the guard has to end then.
         if self.server.is_some() && kind(&self.path)?.is_some() {
             shell::run(shell::command(&["umount"]).arg(&self.path))?;

@@ -14,5 +14,7 @@ mod ceph;
 mod hosts;
 #[path = "labs/things.rs"]
 mod things;
+#[path = "labs/units.rs"]
+mod units;
 #[path = "labs/ward.rs"]
 mod ward;

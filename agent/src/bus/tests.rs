@@ -56,6 +56,53 @@ fn a_conversation_with_a_bus() {
     thread.join().unwrap();
 }
 
+fn told(member: &str, body: &[u8]) -> Vec<u8> {
+    let mut fields = Body::default();
+    fields.align(8).bytes.push(FIELD_MEMBER);
+    fields.signature("s").text(member);
+    let mut message = vec![b'l', SIGNAL, 0, 1];
+    message.extend((body.len() as u32).to_le_bytes());
+    message.extend(9_u32.to_le_bytes());
+    message.extend((fields.bytes.len() as u32).to_le_bytes());
+    message.extend(&fields.bytes);
+    message.resize(message.len().next_multiple_of(8), 0);
+    message.extend(body);
+    message
+}
+
+#[test]
+fn signals_are_kept_for_who_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("run/systemd")).unwrap();
+    // systemd's own socket: nobody has to be told that somebody listens.
+    let server = UnixListener::bind(dir.path().join("run/systemd/private")).unwrap();
+    let thread = std::thread::spawn(move || {
+        let (mut peer, _) = server.accept().unwrap();
+        line(&mut peer).unwrap();
+        peer.write_all(b"OK 0123\r\n").unwrap();
+        assert_eq!(line(&mut peer).unwrap(), "BEGIN\r\n");
+        peer.write_all(&told("Before", b"nobody listens")).unwrap();
+        peer.write_all(&answer(METHOD_RETURN, 1, None, b"one")).unwrap();
+        peer.write_all(&told("JobNew", b"a")).unwrap();
+        peer.write_all(&told("JobRemoved", b"b")).unwrap();
+        peer.write_all(&answer(METHOD_RETURN, 2, None, b"two")).unwrap();
+        let mut rest = Vec::new();
+        peer.read_to_end(&mut rest).unwrap();
+    });
+    let mut bus = Bus::connect(dir.path()).unwrap();
+    let method = [SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartUnit"];
+    assert_eq!(bus.call(method, &Body::default()).unwrap(), b"one");
+    bus.listen(SYSTEMD_MANAGER).unwrap();
+    assert_eq!(bus.call(method, &Body::default()).unwrap(), b"two");
+    let end = Instant::now() + Duration::from_millis(200);
+    for (member, body) in [("JobNew", b"a"), ("JobRemoved", b"b")] {
+        assert_eq!(bus.signal(end).unwrap(), Signal { member: member.into(), body: body.to_vec() });
+    }
+    assert_eq!(bus.signal(end).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    drop(bus);
+    thread.join().unwrap();
+}
+
 #[test]
 fn lists_of_structures_are_aligned_as_the_bus_wants_it() {
     let mut body = Body::new("sa(sv)");

@@ -9,17 +9,18 @@ use hostler_proto::v1;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Daemon, Inner, fitness, open};
+use super::{Daemon, Inner, open};
 use crate::ceph::{self, Access};
-use crate::hooks::plan::Plan;
+use crate::hooks::plan::{Plan, Planned};
 use crate::hooks::startup::{Next, Startup};
 use crate::process::live;
-use crate::runner::{Input, Steps};
+use crate::runner::{Fitness, Input, Steps};
 use crate::watch;
 
 impl Daemon {
     /// The agent starts.
     pub(super) async fn begin(&mut self) {
+        self.hooks.configured = ceph::configured(&Access::default());
         let told = self.inner.clone();
         // Monitors may take their time, or never answer.
         tokio::task::spawn_blocking(move || told.blocking_send(Inner::Reach(ceph::reached(&Access::default()))));
@@ -93,9 +94,11 @@ impl Daemon {
             );
             self.outbox.report();
         }
-        let jobs =
-            plan.jobs.iter().map(|job| (job.spec.clone(), job.after, fitness(&self.scripts, &self.steps, &job.spec)));
-        let jobs = jobs.collect();
+        let fitness = |job: &Planned| match &job.spec.work {
+            Work::Script(run) => self.scripts.fitness_of_own(job.spec.id, run),
+            Work::Introspect { .. } | Work::Step(_) => Fitness::Ready,
+        };
+        let jobs = plan.jobs.iter().map(|job| (job.spec.clone(), job.after, fitness(job))).collect();
         self.give(Input::Local(jobs)).await;
         Some(plan)
     }

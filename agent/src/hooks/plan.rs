@@ -89,8 +89,6 @@ fn script(assignment: &Assignment, hook: &AssignedHook, occurrence: &Occurrence,
         [
             ("HOOK_ID", hook.id.to_string()),
             ("HOOK_SCRIPT_ID", hook.script.id.map_or_else(String::new, |id| id.to_string())),
-            // The manager gives it one when it hears of this.
-            ("HOOK_TASK_ID", String::new()),
             ("HOOK_SERVER_ID", assignment.number.to_string()),
             ("HOOK_SERVER_NAME", assignment.name.clone()),
             ("HOOK_ATTEMPT", attempt.to_string()),
@@ -102,13 +100,16 @@ fn script(assignment: &Assignment, hook: &AssignedHook, occurrence: &Occurrence,
         script: hook.script.clone(),
         args: occurrence.values.clone(),
         env,
-        secrets: std::collections::BTreeMap::new(),
+        // Their values are not here; the job is refused for it, and everybody hears why (decision 0013).
+        secrets: hook.secrets.clone(),
         stdin: hook.stdin_json.then(|| hook_document(occurrence, Some(server)).to_string()),
         run_as: hook.run_as.clone(),
         limits: ScriptLimits::default(),
         leave_children: hook.leave_children,
         success_codes: Vec::new(),
         blocking: occurrence.point.blocking(),
+        // What an agent finds out by itself lies in a file of this host already.
+        change: None,
     }
 }
 
@@ -139,6 +140,7 @@ mod tests {
             },
             run_as: None,
             env: BTreeMap::from([("EXTRA".into(), "1".into())]),
+            secrets: BTreeMap::new(),
             stdin_json: id == 1,
             external: id != 3,
             leave_children: false,

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hostler_common::script::Digest;
+use hostler_common::script::{ChangeFile, Digest};
 use hostler_common::text::clip;
 use nix::libc;
 use nix::sys::prctl::set_no_new_privs;
@@ -55,6 +55,9 @@ pub struct Script {
     pub success_codes: Vec<i32>,
     /// The socket at which an agent hears that there is something new.
     pub bell: PathBuf,
+    /// A change that it is told of by a file.
+    #[serde(default)]
+    pub change: Option<ChangeFile>,
 }
 
 /// A script that is set up.
@@ -125,6 +128,8 @@ impl Stage {
         let file = place.join(file_name(&script.name));
         new_file(&file, 0o500)?.write_all(&contents)?;
         give(&file, account)?;
+        let told = tell_change(script, &work, account)?;
+        let script = told.as_ref().unwrap_or(script);
         let mut command = command(&file, &contents)?;
         command.args(&script.args).current_dir(&work).env_clear().envs(&script.env);
         let home = account.map_or_else(own_home, |account| account.home.clone());
@@ -187,6 +192,18 @@ fn give(path: &Path, account: Option<&Account>) -> io::Result<()> {
 
 fn own_home() -> PathBuf {
     User::from_uid(geteuid()).ok().flatten().map_or_else(|| "/".into(), |user| user.dir)
+}
+
+/// Writes the change file, if there is one, and answers with the script that knows where it is.
+fn tell_change(script: &Script, work: &Path, account: Option<&Account>) -> io::Result<Option<Script>> {
+    let Some(change) = &script.change else { return Ok(None) };
+    let path = work.join("change.json");
+    new_file(&path, 0o400)?.write_all(change.contents.as_bytes())?;
+    give(&path, account)?;
+    let path = path.into_os_string().into_string().map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
+    let mut told = script.clone();
+    change.name(&path, &mut told.args, &mut told.env, &mut told.stdin);
+    Ok(Some(told))
 }
 
 /// The name of a script's file.

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use hostler_common::job::JobState;
+use hostler_common::job::{Captured, JobState};
 use hostler_common::time::{Clock as _, SystemClock};
 use nix::libc::{EACCES, ECANCELED, ELOOP, ENOENT, ENOEXEC, ENOTDIR};
 use nix::sys::prctl::set_child_subreaper;
@@ -30,6 +30,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long what a script leaves behind has to end by itself, and to say its last words, before it is killed.
 const LEFT_BEHIND: Duration = Duration::from_millis(200);
+
+/// How many of the last bytes that a program complained are the reason of its failure.
+const REASON_MAX: usize = 4 << 10;
 
 /// How often it is looked whether all of a program has ended.
 const STEP: Duration = Duration::from_millis(10);
@@ -113,6 +116,7 @@ async fn supervise(folder: &Folder, program: &Program, asked: &mut tokio::signal
     if let Some(stage) = stage {
         stage.clear();
     }
+    explain(program, &mut end, &kept.stderr);
     end.stdout_total = kept.stdout.total;
     end.stderr_total = kept.stderr.total;
     end.merged = kept.merged.as_ref().map(|merged| MergedEnd {
@@ -189,7 +193,7 @@ fn plain(program: &Program) -> io::Result<std::process::Command> {
     let (name, arguments) =
         program.argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no program"))?;
     let mut command = std::process::Command::new(name);
-    command.args(arguments).env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
+    command.args(arguments).env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").envs(&program.env);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
@@ -358,6 +362,7 @@ fn verdict(program: &Program, forced: Option<JobState>, status: io::Result<ExitS
         (None, Some(0)) => (JobState::Succeeded, None),
         (None, Some(code)) if succeeds(code) => (JobState::Succeeded, None),
         (None, _) if oom_killed => (JobState::Failed, Some("its memory was used up".to_owned())),
+        (None, Some(code)) if program.refuses_by == Some(code) => (JobState::Refused, Some("it refused".into())),
         (None, Some(code)) => (JobState::Failed, Some(format!("exit code {code}"))),
         (None, None) => {
             let by_signal = signal.map(|number| format!("ended by signal {number}"));
@@ -366,4 +371,19 @@ fn verdict(program: &Program, forced: Option<JobState>, status: io::Result<ExitS
     };
     let core_dumped = status.is_ok_and(|status| status.core_dumped());
     End { exit_code, signal, reason, core_dumped, ..End::new(state) }
+}
+
+/// Takes what a program complained for the reason why it failed, where it is one that tells it so.
+fn explain(program: &Program, end: &mut End, stderr: &Captured) {
+    let ended_itself = matches!(end.state, JobState::Failed | JobState::Refused) && end.exit_code.is_some();
+    if program.refuses_by.is_none() || !ended_itself || end.usage.oom_killed {
+        return;
+    }
+    // The end is in the second part where there is one.
+    let bytes = [&stderr.head[..], &stderr.tail[..]].concat();
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(REASON_MAX)..]);
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == char::REPLACEMENT_CHARACTER);
+    if !text.is_empty() {
+        end.reason = Some(text.to_owned());
+    }
 }

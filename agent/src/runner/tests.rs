@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use hostler_common::id::HostId;
 use hostler_common::job::Work;
-use hostler_common::script::{Digest, ScriptLimits, ScriptRef, ScriptRun};
+use hostler_common::script::{Digest, ScriptRef, ScriptRun};
 use hostler_common::step::Step;
 use uuid::Uuid;
 
@@ -126,24 +126,9 @@ fn memory_of_acknowledged_jobs_is_bounded() {
 }
 
 fn script(n: u128, blocking: bool) -> JobSpec {
-    let run = ScriptRun {
-        script: ScriptRef {
-            id: None,
-            name: "s".into(),
-            revision: 1,
-            digest: Digest([0; 32]),
-            signature: String::new(),
-        },
-        args: vec!["a".into()],
-        env: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        stdin: Some("much".into()),
-        run_as: None,
-        limits: ScriptLimits::default(),
-        leave_children: false,
-        success_codes: Vec::new(),
-        blocking,
-    };
+    let script =
+        ScriptRef { id: None, name: "s".into(), revision: 1, digest: Digest([0; 32]), signature: String::new() };
+    let run = ScriptRun { args: vec!["a".into()], stdin: Some("much".into()), blocking, ..ScriptRun::new(script) };
     JobSpec { work: Work::Script(Box::new(run)), ..job(n) }
 }
 

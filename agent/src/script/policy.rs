@@ -76,29 +76,18 @@ fn check_secrets(secrets: &BTreeMap<String, String>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use hostler_common::script::{Digest, ScriptLimits, ScriptRef};
+    use hostler_common::script::{Digest, ScriptRef};
 
     use super::*;
 
     fn run() -> ScriptRun {
-        ScriptRun {
-            script: ScriptRef {
-                id: None,
-                name: "s".into(),
-                revision: 1,
-                digest: Digest([3; 32]),
-                signature: String::new(),
-            },
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            stdin: None,
-            run_as: None,
-            limits: ScriptLimits::default(),
-            leave_children: false,
-            success_codes: Vec::new(),
-            blocking: false,
-        }
+        ScriptRun::new(ScriptRef {
+            id: None,
+            name: "s".into(),
+            revision: 1,
+            digest: Digest([3; 32]),
+            signature: String::new(),
+        })
     }
 
     fn one(name: &str) -> BTreeMap<String, String> {

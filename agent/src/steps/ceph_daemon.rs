@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use hostler_common::step::{CephDaemon, StepResult, UnitAction};
 use serde_json::{Value, json};
 
-use super::systemd::Systemd;
 use super::{Context, Failure, check_name, unit};
 use crate::ceph::{CephClient, Error, parse};
 
@@ -26,13 +25,7 @@ pub fn run(step: &CephDaemon, context: &Context) -> Result<StepResult, Failure> 
     let mut client = context.client();
     // What cannot be known before is no reason not to start a daemon: it may be the one that brings the answers.
     let before = up_from(client.as_mut(), step);
-    let mut result = unit::runtime()?.block_on(async {
-        let systemd = Systemd::connect().await?;
-        if !systemd.knows(&name).await? {
-            return Err(Failure::Refused(format!("there is no unit {name}")));
-        }
-        unit::change(&systemd, &name, step.action).await
-    })?;
+    let mut result = unit::change(&name, step.action)?;
     let again = if result.changed { before } else { None };
     let seen = prove(client.as_mut(), step, again);
     if let Some(reason) = &seen {
@@ -45,7 +38,7 @@ pub fn run(step: &CephDaemon, context: &Context) -> Result<StepResult, Failure> 
 }
 
 /// The unit of a daemon: that of cephadm where it has a folder of the cluster, else that of the packages.
-fn unit_name(root: &Path, kind: &str, id: &str) -> Result<String, Failure> {
+pub(super) fn unit_name(root: &Path, kind: &str, id: &str) -> Result<String, Failure> {
     let package = match kind {
         "mon" | "mgr" | "osd" | "mds" => format!("ceph-{kind}@{id}.service"),
         "rgw" => format!("ceph-radosgw@rgw.{id}.service"),

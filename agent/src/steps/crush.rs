@@ -37,19 +37,21 @@ pub fn run(step: &CrushChange, context: &Context) -> Result<StepResult, Failure>
         let text = format!("the CRUSH map has version {} and not {planned}: somebody changed it", before.version);
         return Err(Failure::Refused(text));
     }
+    let was = asked(dump(client.as_mut()))?;
     apply(client.as_mut(), &step.edit, before.version)?;
-    let after = ordered(version(client.as_mut()))?;
-    let hash = parse::crush_hash(&ordered(dump(client.as_mut()))?);
-    let changed = after != before.version;
-    let detail = match (changed, after.saturating_sub(before.version)) {
+    let after = ordered(look(client.as_mut()))?;
+    let plain = ordered(dump(client.as_mut()))?;
+    let changed = after.version != before.version;
+    let detail = match (changed, after.version.saturating_sub(before.version)) {
         (false, _) => "the CRUSH map was so already".to_owned(),
-        (true, 1) => format!("the CRUSH map has version {after} now"),
-        (true, moves) => format!("the CRUSH map has version {after} now; it moved by {moves}"),
+        (true, 1) => format!("the CRUSH map has version {} now", after.version),
+        (true, moves) => format!("the CRUSH map has version {} now; it moved by {moves}", after.version),
     };
     Ok(StepResult {
         changed,
-        before: json!({"version": before.version, "map": STANDARD.encode(&before.compiled)}),
-        after: json!({"version": after, "hash": hash}),
+        before: json!({"version": before.version, "map": STANDARD.encode(&before.compiled), "crush": was}),
+        after: json!({"version": after.version, "map": STANDARD.encode(&after.compiled),
+            "hash": parse::crush_hash(&plain), "crush": plain}),
         detail,
     })
 }

@@ -75,7 +75,7 @@ fn change(
         after: json!({"interfaces": step.interfaces, "result": outcome}),
         detail,
     };
-    let reason = match snapshot::write(&step.files).and_then(|()| apply::apply(way, &step.interfaces)) {
+    let reason = match snapshot::write(&step.files, way).and_then(|()| apply::apply(way, &step.interfaces)) {
         Ok(()) if holds(confirm, &verified) => {
             snapshot.forget();
             return Ok(result("ok", true, format!("{} files were changed and applied", step.files.len())));

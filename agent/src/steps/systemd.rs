@@ -1,23 +1,21 @@
 //! systemd by D-Bus: jobs of units, and their end (spec/hooks.md §7.2).
 
+use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
 use hostler_common::step::UnitAction;
 use serde::Serialize;
-use tokio::time::{Instant, sleep, timeout};
-use zbus::proxy::CacheProperties;
-
-use zbus::{Connection, OwnedObjectPath, Proxy};
 
 use super::Failure;
+use crate::bus::{Body, Bus, Reader, SYSTEMD, SYSTEMD_MANAGER, SYSTEMD_PATH};
 
-const SERVICE: &str = "org.freedesktop.systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const UNIT_SERVICE: &str = "org.freedesktop.systemd1.Service";
-const ROOT: &str = "/org/freedesktop/systemd1";
+/// How long systemd may take for an answer: while it reads its units anew it gives none.
+const ANSWER: Duration = Duration::from_secs(30);
 /// How long a job may take before it is given up. systemd has limits of its own, mostly 90 s.
 const JOB: Duration = Duration::from_secs(600);
 /// How long a unit must stay as it is.
@@ -47,7 +45,7 @@ impl State {
 /// systemd.
 #[derive(Debug)]
 pub struct Systemd {
-    connection: Connection,
+    bus: Bus,
 }
 
 fn unreachable(error: impl std::fmt::Display) -> Failure {
@@ -55,70 +53,82 @@ fn unreachable(error: impl std::fmt::Display) -> Failure {
 }
 
 impl Systemd {
-    /// Connects by the system bus. systemd's own socket will not do: its senders have names that the library refuses.
+    /// Connects by the system bus, or to systemd itself where there is none.
     ///
     /// # Errors
-    /// There is no systemd on this host, or no system bus.
-    pub async fn connect() -> Result<Self, Failure> {
+    /// There is no systemd on this host, or it does not answer.
+    pub fn connect() -> Result<Self, Failure> {
         if !Path::new("/run/systemd/system").is_dir() {
             return Err(Failure::Refused(
                 "there is no systemd on this host, so no unit can be started or stopped".into(),
             ));
         }
-        let connection = Connection::system().await.map_err(unreachable)?;
-        Ok(Self { connection })
+        let mut bus = Bus::connect(Path::new("/")).map_err(unreachable)?;
+        bus.wait_up_to(ANSWER).map_err(unreachable)?;
+        Ok(Self { bus })
     }
 
-    async fn proxy(&self, path: OwnedObjectPath, interface: &'static str) -> zbus::Result<Proxy<'static>> {
-        zbus::proxy::Builder::<Proxy<'static>>::new(&self.connection)
-            .destination(SERVICE)
-            .path(path)
-            .interface(interface)
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await
+    fn manager(&mut self, member: &str, body: &Body) -> io::Result<Vec<u8>> {
+        self.bus.call([SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, member], body)
     }
 
-    async fn manager(&self) -> zbus::Result<Proxy<'static>> {
-        self.proxy(OwnedObjectPath::try_from(ROOT)?, MANAGER).await
+    /// A property of the object at `path`, as `take` reads it if it is of that kind.
+    fn property<T>(
+        &mut self,
+        (path, interface, name): (&str, &str, &str),
+        kind: &str,
+        take: impl Fn(&mut Reader<'_>) -> Option<T>,
+    ) -> io::Result<T> {
+        let mut body = Body::new("ss");
+        body.text(interface).text(name);
+        let answer = self.bus.call([SYSTEMD, path, PROPERTIES, "Get"], &body)?;
+        let mut reader = Reader::new(&answer);
+        let right = reader.signature().is_some_and(|found| found == kind.as_bytes());
+        let value = if right { take(&mut reader) } else { None };
+        value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("its {name} cannot be read")))
+    }
+
+    fn text(&mut self, path: &str, name: &str) -> io::Result<String> {
+        self.property((path, UNIT, name), "s", |reader| reader.text())
     }
 
     /// Whether systemd knows a file of a unit.
     ///
     /// # Errors
     /// It cannot be asked.
-    pub async fn knows(&self, unit: &str) -> Result<bool, Failure> {
-        let path = self.load(unit).await.map_err(unreachable)?;
-        let proxy = self.proxy(path, UNIT).await.map_err(unreachable)?;
-        let load: String = proxy.get_property("LoadState").await.map_err(unreachable)?;
-        Ok(load == "loaded")
+    pub fn knows(&mut self, unit: &str) -> Result<bool, Failure> {
+        let path = self.load(unit).map_err(unreachable)?;
+        Ok(self.text(&path, "LoadState").map_err(unreachable)? == "loaded")
     }
 
-    async fn load(&self, unit: &str) -> zbus::Result<OwnedObjectPath> {
-        self.manager().await?.call("LoadUnit", &(unit,)).await
+    /// The path of a unit.
+    fn load(&mut self, unit: &str) -> io::Result<String> {
+        let mut body = Body::new("s");
+        body.text(unit);
+        path_in(&self.manager("LoadUnit", &body)?)
     }
 
     /// How a unit is.
     ///
     /// # Errors
     /// It cannot be asked.
-    pub async fn state(&self, unit: &str) -> Result<State, Failure> {
-        self.read_state(unit).await.map_err(unreachable)
+    pub fn state(&mut self, unit: &str) -> Result<State, Failure> {
+        self.read_state(unit).map_err(unreachable)
     }
 
-    async fn read_state(&self, unit: &str) -> zbus::Result<State> {
-        let path = self.load(unit).await?;
-        let proxy = self.proxy(path.clone(), UNIT).await?;
-        let invocation: Vec<u8> = proxy.get_property("InvocationID").await?;
+    fn read_state(&mut self, unit: &str) -> io::Result<State> {
+        let path = self.load(unit)?;
+        let hex = |reader: &mut Reader<'_>| reader.bytes().map(hex::encode);
         let mut state = State {
-            active: proxy.get_property("ActiveState").await?,
-            sub: proxy.get_property("SubState").await?,
-            invocation: hex::encode(invocation),
+            active: self.text(&path, "ActiveState")?,
+            sub: self.text(&path, "SubState")?,
+            invocation: self.property((&path, UNIT, "InvocationID"), "ay", hex)?,
             restarts: 0,
         };
         if unit.ends_with(".service") {
             // Older releases do not count.
-            state.restarts = self.proxy(path, UNIT_SERVICE).await?.get_property("NRestarts").await.unwrap_or(0);
+            let counted = self.property((&path, UNIT_SERVICE, "NRestarts"), "u", |reader| reader.number());
+            state.restarts = counted.unwrap_or(0);
         }
         Ok(state)
     }
@@ -128,49 +138,57 @@ impl Systemd {
     ///
     /// # Errors
     /// The job did not end with `done`; the unit did not stay as it should.
-    pub async fn change(&self, unit: &str, action: UnitAction) -> Result<State, Failure> {
-        let result = match timeout(JOB, self.job(unit, action)).await {
-            Ok(result) => result.map_err(Failure::broken)?,
-            Err(_) => return Err(Failure::Broken(format!("{unit}: the job took longer than {} s", JOB.as_secs()))),
+    pub fn change(&mut self, unit: &str, action: UnitAction) -> Result<State, Failure> {
+        let result = self.job(unit, action).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Failure::Broken(format!("{unit}: the job took longer than {} s", JOB.as_secs())),
+            _ => Failure::broken(error),
+        })?;
+        // What is asked from here on is asked after the beginning.
+        let begun = |failure| match failure {
+            Failure::Refused(reason) => Failure::Broken(reason),
+            other => other,
         };
         if result != "done" {
-            let state = self.state(unit).await?;
+            let state = self.state(unit).map_err(begun)?;
             let text = format!("{unit}: the job ended with {result}; the unit is {} ({})", state.active, state.sub);
             return Err(Failure::Broken(text));
         }
         match action {
-            UnitAction::Stop => self.state(unit).await,
-            UnitAction::Start | UnitAction::Restart => self.stable(unit).await,
+            UnitAction::Stop => self.state(unit).map_err(begun),
+            UnitAction::Start | UnitAction::Restart => self.stable(unit).map_err(begun),
         }
     }
 
     /// The result of a job.
-    async fn job(&self, unit: &str, action: UnitAction) -> zbus::Result<String> {
-        let manager = self.manager().await?;
+    fn job(&mut self, unit: &str, action: UnitAction) -> io::Result<String> {
         // Before the job is made: its end may come before we know its name.
-        let mut removed = manager.receive_signal("JobRemoved").await?;
-        let () = manager.call("Subscribe", &()).await?;
+        self.bus.listen(SYSTEMD_MANAGER)?;
+        self.manager("Subscribe", &Body::default())?;
         let method = match action {
             UnitAction::Start => "StartUnit",
             UnitAction::Stop => "StopUnit",
             UnitAction::Restart => "RestartUnit",
         };
-        let job: OwnedObjectPath = manager.call(method, &(unit, "replace")).await?;
-        while let Some(signal) = removed.next().await {
-            let body = signal.body();
-            let (_, path, _, result): (u32, OwnedObjectPath, String, String) = body.deserialize()?;
-            if path == job {
+        let mut body = Body::new("ss");
+        body.text(unit).text("replace");
+        let job = path_in(&self.manager(method, &body)?)?;
+        let end = Instant::now() + JOB;
+        loop {
+            let signal = self.bus.signal(end)?;
+            if signal.member == "JobRemoved"
+                && let Some((path, result)) = removed(&signal.body)
+                && path == job
+            {
                 return Ok(result);
             }
         }
-        Err(zbus::Error::InputOutput(std::sync::Arc::new(std::io::ErrorKind::UnexpectedEof.into())))
     }
 
-    async fn stable(&self, unit: &str) -> Result<State, Failure> {
-        let first = self.state(unit).await?;
+    fn stable(&mut self, unit: &str) -> Result<State, Failure> {
+        let first = self.state(unit)?;
         let end = Instant::now() + STABLE;
         loop {
-            let state = self.state(unit).await?;
+            let state = self.state(unit)?;
             if !state.good(unit) || state.invocation != first.invocation || state.restarts != first.restarts {
                 let text = format!("{unit} did not stay active: it is {} ({})", state.active, state.sub);
                 return Err(Failure::Broken(text));
@@ -178,7 +196,39 @@ impl Systemd {
             if Instant::now() >= end {
                 return Ok(state);
             }
-            sleep(STEP).await;
+            sleep(STEP);
         }
+    }
+}
+
+/// A path that is all of an answer.
+fn path_in(answer: &[u8]) -> io::Result<String> {
+    Reader::new(answer).text().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The path of a job that is over and its result: `uoss`.
+fn removed(body: &[u8]) -> Option<(String, String)> {
+    let mut reader = Reader::new(body);
+    let _number = reader.number()?;
+    let path = reader.text()?;
+    let _unit = reader.text()?;
+    Some((path, reader.text()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_job_is_read() {
+        let mut bytes = 7_u32.to_le_bytes().to_vec();
+        for text in ["/org/freedesktop/systemd1/job/7", "a.service", "done"] {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes.extend((text.len() as u32).to_le_bytes());
+            bytes.extend(text.bytes());
+            bytes.push(0);
+        }
+        assert_eq!(removed(&bytes), Some(("/org/freedesktop/systemd1/job/7".into(), "done".into())));
+        assert_eq!(removed(&bytes[..20]), None);
     }
 }

@@ -15,28 +15,20 @@ const SUFFIXES: &[&str] = &[".service", ".socket", ".target", ".timer", ".mount"
 /// There is no systemd, or no such unit; its job failed; it did not stay active.
 pub fn run(step: &UnitChange) -> Result<StepResult, Failure> {
     check(&step.unit)?;
-    let runtime = runtime()?;
-    runtime.block_on(async {
-        let systemd = Systemd::connect().await?;
-        if !systemd.knows(&step.unit).await? {
-            return Err(Failure::Refused(format!("there is no unit {}", step.unit)));
-        }
-        change(&systemd, &step.unit, step.action).await
-    })
+    change(&step.unit, step.action)
 }
 
-/// A runtime for the one conversation of this process.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::refused)
-}
-
-/// Changes a unit that there is.
+/// Changes a unit.
 ///
 /// # Errors
-/// Its job failed; it did not stay active.
-pub async fn change(systemd: &Systemd, unit: &str, action: UnitAction) -> Result<StepResult, Failure> {
-    let before = systemd.state(unit).await?;
-    let after = systemd.change(unit, action).await?;
+/// There is no systemd, or no such unit; its job failed; it did not stay active.
+pub(super) fn change(unit: &str, action: UnitAction) -> Result<StepResult, Failure> {
+    let mut systemd = Systemd::connect()?;
+    if !systemd.knows(unit)? {
+        return Err(Failure::Refused(format!("there is no unit {unit}")));
+    }
+    let before = systemd.state(unit)?;
+    let after = systemd.change(unit, action)?;
     let changed =
         |before: &State, after: &State| before.active != after.active || before.invocation != after.invocation;
     Ok(StepResult {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, dead_code)]
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hostler_agent::ceph::Access;
+use hostler_agent::watch::{Handle, Places, Seen, start_in};
+use hostler_common::hook::Assignment;
+use hostler_common::step::{Step, StepResult};
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// A running cluster; it ends with the value.
 pub struct Cluster {
@@ -193,4 +199,39 @@ impl Drop for Cluster {
 /// The agent's executable.
 pub fn agent() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_hostler-agent"))
+}
+
+/// Runs a step as the daemon does; answers with its result, or with the reason.
+pub fn step(cluster: &Cluster, step: &Step) -> Result<StepResult, String> {
+    let mut child = Command::new(agent())
+        .args(["step", "--runtime-dir"])
+        .arg(cluster.path("runtime"))
+        .env("CEPH_CONF", cluster.conf())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&serde_json::to_vec(step).unwrap()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    if done.status.success() {
+        Ok(serde_json::from_slice(&done.stdout).unwrap())
+    } else {
+        assert!(matches!(done.status.code(), Some(1 | 3)), "{done:?}");
+        Err(String::from_utf8(done.stderr).unwrap())
+    }
+}
+
+/// Starts the event sources as the daemon does, which look for snapshots every half second.
+pub fn watch(cluster: &Cluster, assignment: &Assignment) -> (Handle, mpsc::Receiver<Seen>, CancellationToken) {
+    let places = Places {
+        ceph: cluster.access(),
+        runtime_dir: cluster.path("runtime"),
+        executable: agent().to_owned(),
+        snapshots_every: Duration::from_millis(500),
+        ..Places::default()
+    };
+    let (out, seen) = mpsc::channel(64);
+    let stop = CancellationToken::new();
+    (start_in(places, assignment, out, stop.clone()), seen, stop)
 }

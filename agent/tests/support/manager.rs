@@ -18,7 +18,7 @@ use hostler_common::hook::{AssignedHook, Assignment, HookPoint, HostReport, OnFa
 use hostler_common::id::{HookId, HostId, JobId};
 use hostler_common::job::{JobSpec, JobState, JobUpdate, Merged, Outcome, Work};
 use hostler_common::link::{MANAGER_NAME, host_uri};
-use hostler_common::script::{Digest, ScriptLimits, ScriptRef, ScriptRun, signed_text};
+use hostler_common::script::{Digest, ScriptRef, ScriptRun, signed_text};
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
@@ -37,6 +37,9 @@ use connection::Connection;
 
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long anything that an agent says at some time is awaited.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// What the services share.
 #[derive(Default)]
@@ -217,18 +220,7 @@ impl Manager {
     pub fn script_of(&self, bytes: &[u8]) -> ScriptRun {
         let digest = Digest(Sha256::digest(bytes).into());
         self.shared.artifacts.lock().unwrap().insert(digest.0, bytes.to_vec());
-        ScriptRun {
-            script: self.signed("test.sh", digest),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            stdin: None,
-            run_as: None,
-            limits: ScriptLimits::default(),
-            leave_children: false,
-            success_codes: Vec::new(),
-            blocking: false,
-        }
+        ScriptRun::new(self.signed("test.sh", digest))
     }
 
     pub fn signed(&self, name: &str, digest: Digest) -> ScriptRef {
@@ -247,6 +239,7 @@ impl Manager {
             script: self.script(text).script,
             run_as: None,
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             stdin_json: false,
             external: true,
             leave_children: false,
@@ -297,14 +290,16 @@ impl Manager {
             ),
         )
         .unwrap();
-        Agent {
-            state,
-            config,
-            binary: env!("CARGO_BIN_EXE_hostler-agent").into(),
-            child: None,
-            env: Vec::new(),
-            host: self.host,
-        }
+        Agent { state, config, binary: executable(), child: None, env: Vec::new(), host: self.host }
+    }
+}
+
+/// The agent's executable. In a host that is booted for tests it may be found elsewhere than where it was built.
+fn executable() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_hostler-agent"));
+    match (std::env::var_os("HOSTLER_TEST_BUILT"), built.file_name()) {
+        (Some(folder), Some(name)) => Path::new(&folder).join(name),
+        _ => built.to_owned(),
     }
 }
 
@@ -334,6 +329,16 @@ impl Agent {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    /// Gives scripts that run as others a folder to which they can pass through.
+    pub fn passable(&self) -> tempfile::TempDir {
+        let runtime = tempfile::Builder::new().prefix("run-").tempdir().unwrap();
+        std::fs::set_permissions(runtime.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let at = text.find("runtime_dir").unwrap();
+        std::fs::write(&self.config, format!("{}runtime_dir = {:?}\n", &text[..at], runtime.path())).unwrap();
+        runtime
     }
 
     pub async fn kill(&mut self) {
@@ -411,7 +416,11 @@ impl Link {
     }
 
     /// The next frame that `want` takes; what comes before it is kept.
-    pub async fn until<T>(&mut self, mut want: impl FnMut(&Up) -> Option<T>) -> T {
+    pub async fn until<T>(&mut self, want: impl FnMut(&Up) -> Option<T>) -> T {
+        tokio::time::timeout(LONGEST, self.search(want)).await.expect("the agent says other things only")
+    }
+
+    async fn search<T>(&mut self, mut want: impl FnMut(&Up) -> Option<T>) -> T {
         for at in 0..self.other.len() {
             if let Some(found) = want(&self.other[at]) {
                 self.other.remove(at);

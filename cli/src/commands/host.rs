@@ -158,13 +158,14 @@ fn columns() -> Vec<Column> {
     vec![
         Column::new("#", |v| show(v, "number")).whole(),
         Column::new("NAME", |v| show(v, "name")).whole(),
-        Column::new("STATE", |v| show(v, "state")).state(),
+        Column::new("STATE", state).state(),
         Column::new("INTROSPECTION", |v| show(v, "introspection.state")).state(),
         Column::new("PRODUCT", |v| show(v, "summary.product")).spare(),
         Column::new("CPUS", |v| show(v, "summary.cpus")).whole(),
         Column::new("MEMORY", memory).whole(),
         Column::new("DISKS", |v| show(v, "summary.disks")).whole().spare(),
         Column::new("ZONE", |v| show(v, "zone")).spare(),
+        Column::new("CLUSTER", |v| show(v, "cluster")).spare(),
         Column::new("SEEN", seen).whole(),
         Column::new("ID", |v| show(v, "id")).whole().spare(),
     ]
@@ -173,7 +174,7 @@ fn columns() -> Vec<Column> {
 fn rows(host: &Value) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("Name", show(host, "name")),
-        ("State", show(host, "state")),
+        ("State", state(host)),
         ("Number", show(host, "number")),
         ("Id", show(host, "id")),
         ("Description", show(host, "description")),
@@ -187,6 +188,7 @@ fn rows(host: &Value) -> Vec<(&'static str, String)> {
         ("Address", show(host, "agent.address")),
         ("Certificate", certificate(host)),
         ("Boot id", show(host, "agent.bootId")),
+        ("Cluster", show(host, "cluster")),
         ("Introspection", introspection(host)),
     ];
     if let Some(stale) = at(host, "staleSections").as_array().filter(|stale| !stale.is_empty()) {
@@ -208,6 +210,12 @@ fn rows(host: &Value) -> Vec<(&'static str, String)> {
         ]);
     }
     rows
+}
+
+/// The state; a host whose scripts before the start failed takes no steps, which is worth a word.
+fn state(host: &Value) -> String {
+    let degraded = at(host, "agent.degraded").as_bool() == Some(true);
+    if degraded { format!("{} (degraded)", show(host, "state")) } else { show(host, "state") }
 }
 
 fn memory(host: &Value) -> String {
@@ -254,7 +262,7 @@ mod tests {
             "state": "online", "roles": ["storage"], "labels": {"rack": "r1"}, "zone": "z1",
             "agent": {"version": "0.1.0", "state": "online", "connectedAt": "2026-01-02T03:04:05.000001Z", "lastSeenAt": null,
                 "address": "192.0.2.7", "certificateSerial": "0a", "certificateExpiresAt": "2026-01-03T03:04:05.000001Z", "bootId": "b"},
-            "createdAt": "2026-01-02T03:04:05.000001Z",
+            "cluster": "f-1", "createdAt": "2026-01-02T03:04:05.000001Z",
             "introspection": {"state": "error", "startedAt": "x", "finishedAt": "2026-01-02T03:04:06Z", "error": "Introspection timeout"},
             "summary": {"manufacturer": "Acme", "product": "S2U", "serial": "A1", "cpuModel": "Example 6330", "cpus": 64,
                 "memoryMb": 262_144, "disks": 3, "interfaces": 2, "os": "Debian 13", "kernel": "6.12"},
@@ -264,8 +272,18 @@ mod tests {
     #[test]
     fn the_list_shows_what_matters_first() {
         let text = table::list(&Theme::plain(), &columns(), &[host()]);
-        let expected = "#  NAME     STATE   INTROSPECTION  PRODUCT  CPUS  MEMORY   DISKS  ZONE  SEEN   ID\n1  ceph-07  online  error          S2U      64    256 GiB  3      z1    never  0192f3c4-0000-7000-8000-000000000001\n";
+        let expected = "#  NAME     STATE   INTROSPECTION  PRODUCT  CPUS  MEMORY   DISKS  ZONE  CLUSTER  SEEN   ID\n1  ceph-07  online  error          S2U      64    256 GiB  3      z1    f-1      never  0192f3c4-0000-7000-8000-000000000001\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_degraded_host_says_so() {
+        let mut host = host();
+        let state_of = |host: &Value| rows(host).into_iter().find(|(name, _)| *name == "State").unwrap().1;
+        assert_eq!(state_of(&host), "online");
+        host["agent"]["degraded"] = json!(true);
+        assert_eq!(state_of(&host), "online (degraded)");
+        assert!(table::list(&Theme::plain(), &columns(), &[host]).contains("online (degraded)"));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::failure::{Failure, Kind};
-use crate::output::field::list;
+use crate::output::field::{list, show};
+use crate::output::table::Column;
 
 /// The id of the one domain there is.
 pub const DOMAIN: &str = "default";
@@ -106,4 +107,26 @@ pub async fn assign(
     let doing = format!("{verb} role {role} for user {user} on project {project}");
     let rest = ["projects", project_id.as_str(), "users", &user_id, "roles", &role_id];
     client.call(method, doing, &path(&rest)).done().await
+}
+
+/// The columns of a list of them.
+#[must_use]
+pub fn columns() -> Vec<Column> {
+    vec![
+        Column::new("NAME", |v| show(v, "name")).whole(),
+        Column::new("ENABLED", |v| show(v, "enabled")).state(),
+        Column::new("DESCRIPTION", |v| show(v, "description")),
+        Column::new("ID", |v| show(v, "id")).whole(),
+    ]
+}
+
+/// What all of them have, for a single one.
+#[must_use]
+pub fn rows(member: &Value) -> Vec<(&'static str, String)> {
+    vec![
+        ("Name", show(member, "name")),
+        ("Id", show(member, "id")),
+        ("Enabled", show(member, "enabled")),
+        ("Description", show(member, "description")),
+    ]
 }

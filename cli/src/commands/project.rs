@@ -1,13 +1,12 @@
 //! `hostler project`: projects of the built-in identity service.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::identity::{self, DOMAIN, PROJECTS};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::field::show;
-use crate::output::table::{self, Column};
+use crate::output::table;
 use crate::prompt;
 
 /// What to do with projects.
@@ -42,7 +41,7 @@ pub async fn run(command: ProjectCommand, context: &Context) -> Result<(), Failu
     match command {
         ProjectCommand::List => {
             let projects = identity::all(&client, PROJECTS).await?;
-            context.output.list(&projects, &columns(), "No projects.")
+            context.output.list(&projects, &identity::columns(), "No projects.")
         }
         ProjectCommand::Create { name, description } => {
             let mut body = json!({"name": name, "domain_id": DOMAIN, "enabled": true});
@@ -50,7 +49,7 @@ pub async fn run(command: ProjectCommand, context: &Context) -> Result<(), Failu
                 body["description"] = description.into();
             }
             let project = identity::create(&client, PROJECTS, &name, body).await?;
-            context.output.data(&project, |theme| table::record(theme, &rows(&project)))
+            context.output.data(&project, |theme| table::record(theme, &identity::rows(&project)))
         }
         ProjectCommand::Delete { project, yes } => {
             prompt::confirm(yes, &format!("Delete project {project}?")).await?;
@@ -59,22 +58,4 @@ pub async fn run(command: ProjectCommand, context: &Context) -> Result<(), Failu
             Ok(())
         }
     }
-}
-
-fn columns() -> Vec<Column> {
-    vec![
-        Column::new("NAME", |v| show(v, "name")).whole(),
-        Column::new("ENABLED", |v| show(v, "enabled")).state(),
-        Column::new("DESCRIPTION", |v| show(v, "description")),
-        Column::new("ID", |v| show(v, "id")).whole(),
-    ]
-}
-
-fn rows(project: &Value) -> Vec<(&'static str, String)> {
-    vec![
-        ("Name", show(project, "name")),
-        ("Id", show(project, "id")),
-        ("Enabled", show(project, "enabled")),
-        ("Description", show(project, "description")),
-    ]
 }

@@ -8,7 +8,7 @@ use super::identity::{self, DOMAIN, USERS};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::field::show;
-use crate::output::table::{self, Column};
+use crate::output::table;
 use crate::prompt;
 
 /// What to do with users.
@@ -63,7 +63,7 @@ pub async fn run(command: UserCommand, context: &Context) -> Result<(), Failure>
     match command {
         UserCommand::List => {
             let users = identity::all(&context.client().await?, USERS).await?;
-            context.output.list(&users, &columns(), "No users.")
+            context.output.list(&users, &identity::columns(), "No users.")
         }
         UserCommand::Create(args) => create(context, args).await,
         UserCommand::Delete { user, yes } => {
@@ -107,21 +107,8 @@ async fn create(context: &Context, args: CreateArgs) -> Result<(), Failure> {
     context.output.data(&user, |theme| table::record(theme, &rows(&user)))
 }
 
-fn columns() -> Vec<Column> {
-    vec![
-        Column::new("NAME", |v| show(v, "name")).whole(),
-        Column::new("ENABLED", |v| show(v, "enabled")).state(),
-        Column::new("DESCRIPTION", |v| show(v, "description")),
-        Column::new("ID", |v| show(v, "id")).whole(),
-    ]
-}
-
 fn rows(user: &Value) -> Vec<(&'static str, String)> {
-    vec![
-        ("Name", show(user, "name")),
-        ("Id", show(user, "id")),
-        ("Enabled", show(user, "enabled")),
-        ("Description", show(user, "description")),
-        ("Default project", show(user, "default_project_id")),
-    ]
+    let mut rows = identity::rows(user);
+    rows.push(("Default project", show(user, "default_project_id")));
+    rows
 }

@@ -145,7 +145,7 @@ points! {
         &[
             parameter("environment-id", "The environment that it belongs to; empty if none."),
             parameter("deployment-id", "The deployment that did it; empty if none."),
-            parameter("objects", "What was changed, separated by commas."),
+            parameter("objects", "What was changed, separated by commas: paths of files, options of Ceph."),
             RESULT,
         ];
     OnDhcpLeaseUpdate, Management, false,
@@ -207,6 +207,18 @@ impl HookPoint {
         Self::ALL.iter().copied().find(|point| point.name() == name)
     }
 
+    /// Which of the arguments of its scripts is the path of a change file, counted from 0; `None` if there is none.
+    #[must_use]
+    pub fn change_argument(self) -> Option<usize> {
+        self.parameters().iter().position(|parameter| parameter.name == CHANGE_FILE.name)
+    }
+
+    /// Whether only agents know that it has come, as the manager has no part in it: its scripts run as agents order it.
+    #[must_use]
+    pub fn of_agents(self) -> bool {
+        matches!(self, Self::PreDaemonStart | Self::PostDaemonStart | Self::OnPersistentAvailable)
+    }
+
     /// Whether one may choose the hosts on which its scripts run.
     #[must_use]
     pub fn can_choose_server(self) -> bool {
@@ -227,5 +239,8 @@ mod tests {
             assert!(!point.parameters().is_empty(), "{point:?}");
         }
         assert_eq!(HookPoint::from_name("onaudit"), None);
+        assert_eq!(HookPoint::PreNetworkConfig.change_argument(), Some(1));
+        assert_eq!(HookPoint::PostCrushMapChange.change_argument(), Some(2));
+        assert_eq!(HookPoint::OnAudit.change_argument(), None);
     }
 }

@@ -40,8 +40,8 @@ pub struct Hook {
     pub run_as: Option<String>,
     /// More of its environment.
     pub env: BTreeMap<String, String>,
-    /// Names of stored secrets that it gets as files, by file name. A hook with secrets runs only while the manager is
-    /// there: agents keep none.
+    /// Names of stored secrets that it gets as files, by file name. A hook with secrets runs only where the manager orders
+    /// it: agents keep none (decision 0013).
     pub secrets: BTreeMap<String, String>,
     /// On how many hosts it may run at once; `None` means any number.
     pub max_parallel: Option<u32>,
@@ -72,6 +72,7 @@ impl Hook {
             script: self.script.clone(),
             run_as: self.run_as.clone(),
             env: self.env.clone(),
+            secrets: self.secrets.clone(),
             stdin_json: self.stdin_json,
             external: self.external,
             leave_children: self.leave_children,

@@ -4,6 +4,7 @@
 //! CRUSH map is made against the version that was read before: where somebody else was faster, the map is read again, and the
 //! hooks run again only if it says something else.
 
+mod change;
 mod decide;
 mod points;
 
@@ -154,6 +155,8 @@ pub fn deadline(step: &Step) -> Duration {
         Step::Network(change) => Duration::from_secs(300 + u64::from(change.confirm_s)),
         Step::CrushRead
         | Step::CephFlag(_)
+        | Step::CephSetting(_)
+        | Step::CephScrub(_)
         | Step::Dummy
         | Step::Precheck(_)
         | Step::CephHost

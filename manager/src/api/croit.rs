@@ -20,6 +20,7 @@ mod run;
 mod script;
 mod secret;
 mod server;
+mod setting;
 mod task;
 
 use std::sync::{Arc, OnceLock};

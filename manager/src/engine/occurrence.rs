@@ -11,7 +11,7 @@ use hostler_core::run::{Command, Spec};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::run::{Domain, Wakes, apply};
+use super::run::{Domain, Wakes, apply, own_id};
 use super::{Engine, RunDomain, Turn};
 use crate::store::{Connection, Error, Result, event, hook, target};
 
@@ -29,8 +29,7 @@ impl Domain for ChainDomain {
     type Machine = Chain;
 
     fn fresh(subject: &str) -> Result<Chain> {
-        let id = subject.parse().map_err(|_| Error::Broken(format!("not the id of a chain: {subject}")))?;
-        Ok(Chain::new(id))
+        Ok(Chain::new(own_id("chain", subject)?))
     }
 
     fn facts<'t>(
@@ -41,12 +40,16 @@ impl Domain for ChainDomain {
     ) -> BoxFuture<'t, Result<Vec<Link>>> {
         Box::pin(async move {
             let Input::Message(body) = input else { return Ok(Vec::new()) };
-            let Ok(Word::Occur { occurrence, host, .. }) = serde_json::from_value(body.clone()) else {
+            let Ok(Word::Occur { occurrence, host, change, .. }) = serde_json::from_value(body.clone()) else {
                 return Ok(Vec::new());
             };
             let hooks = hook::hook_of_point(tx, occurrence.point).await?;
             target::occurrence_insert(tx, &occurrence, host, turn.now).await?;
-            links_of(turn, tx, (&occurrence, host), &hooks).await
+            let mut links = links_of(turn, tx, (&occurrence, host), &hooks).await?;
+            for link in &mut links {
+                link.spec.change.clone_from(&change);
+            }
+            Ok(links)
         })
     }
 

@@ -8,7 +8,7 @@ use hostler_core::operation::{Command, Facts, Operation, OperationOptions, Start
 use hostler_core::run::target::Seat;
 use uuid::Uuid;
 
-use super::run::{Domain, apply};
+use super::run::{Domain, apply, own_id};
 use super::{Engine, Turn};
 use crate::store::cluster::reach_find;
 use crate::store::host::{AgentState, host_find};
@@ -22,8 +22,7 @@ impl Domain for OperationDomain {
     type Machine = Operation;
 
     fn fresh(subject: &str) -> Result<Operation> {
-        let id = subject.parse().map_err(|_| Error::Broken(format!("not the id of an operation: {subject}")))?;
-        Ok(Operation::new(id))
+        Ok(Operation::new(own_id("operation", subject)?))
     }
 
     fn facts<'t>(

@@ -223,6 +223,11 @@ impl Happening {
     }
 }
 
+/// The id of a machine whose subject is an id of its own.
+pub(super) fn own_id(kind: &str, subject: &str) -> Result<Uuid> {
+    subject.parse().map_err(|_| Error::Broken(format!("not the id of a {kind}: {subject}")))
+}
+
 /// Gives the machine of that kind what happened, and all machines what follows from it.
 pub(super) async fn apply_kind(
     turn: &Turn,

@@ -9,7 +9,7 @@ use hostler_core::run::{Command, Facts, Run, Spec, Word, Write};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::run::{Domain, apply};
+use super::run::{Domain, apply, own_id};
 use super::{Engine, Turn};
 use crate::store::target::{self, Ended};
 use crate::store::{Connection, Error, Result, event, job, task};
@@ -28,8 +28,7 @@ impl Domain for RunDomain {
     type Machine = Run;
 
     fn fresh(subject: &str) -> Result<Run> {
-        let id = subject.parse().map_err(|_| Error::Broken(format!("not the id of a run: {subject}")))?;
-        Ok(Run::new(id))
+        Ok(Run::new(own_id("run", subject)?))
     }
 
     fn facts<'t>(

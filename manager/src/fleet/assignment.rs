@@ -52,7 +52,7 @@ impl Fleet {
         let assignment = Assignment {
             number: host.number,
             name: host.name,
-            hooks: hooks.into_iter().filter_map(|stored| assigned(stored.hook, id)).collect(),
+            hooks: hooks.iter().filter_map(|stored| assigned(&stored.hook, id)).collect(),
             clusters,
             persistent_path: watch.persistent_path.clone(),
             lease_files: if manages { watch.lease_files.clone() } else { Vec::new() },
@@ -66,18 +66,6 @@ impl Fleet {
 }
 
 /// The hook as the agent of that host runs it; `None` if it does not.
-fn assigned(hook: Hook, host: HostId) -> Option<AssignedHook> {
-    (hook.enabled && hook.point.place() == Place::Host && hook.covers(host)).then_some(AssignedHook {
-        id: hook.id,
-        point: hook.point,
-        order: hook.order,
-        on_failure: hook.on_failure,
-        timeout_s: hook.timeout_s,
-        script: hook.script,
-        run_as: hook.run_as,
-        env: hook.env,
-        stdin_json: hook.stdin_json,
-        external: hook.external,
-        leave_children: hook.leave_children,
-    })
+fn assigned(hook: &Hook, host: HostId) -> Option<AssignedHook> {
+    (hook.enabled && hook.point.place() == Place::Host && hook.covers(host)).then(|| hook.assigned())
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
-use hostler_common::cluster::ClusterState;
+use hostler_common::cluster::{ClusterState, Settings};
 use hostler_common::id::HostId;
 use hostler_core::cluster::Command;
 use hostler_core::machine::Input;
@@ -52,6 +52,14 @@ impl Fleet {
             clusters.insert(state.fsid.clone(), (host, state.clone()));
         }
         room
+    }
+
+    /// Takes what a change of its settings left; the agent that watches the cluster says it again by and by.
+    pub fn cluster_settings(&self, fsid: &str, settings: Settings) {
+        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, state)) = clusters.get_mut(fsid) {
+            state.settings = Some(settings);
+        }
     }
 
     /// The latest state of all clusters, each with the host whose agent saw it.

@@ -93,7 +93,10 @@ async fn changed(tx: &mut Connection, mut hook: NewHook, change: &HookChange) ->
         }
         hook.script = script;
     }
-    hook.point = change.point.unwrap_or(hook.point);
+    if let Some(point) = change.point {
+        rules::follow(&mut hook.details, hook.point, point);
+        hook.point = point;
+    }
     hook.all_hosts = change.all_hosts.unwrap_or(hook.all_hosts);
     if let Some(numbers) = &change.hosts {
         hook.hosts = hosts_of(tx, numbers).await?;

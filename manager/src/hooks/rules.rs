@@ -43,6 +43,17 @@ pub(super) fn defaults(point: HookPoint) -> Details {
     }
 }
 
+/// Makes what is as usual at one moment be as usual at another: clients that only say the event have never heard of the rest.
+pub(super) fn follow(details: &mut Details, from: HookPoint, to: HookPoint) {
+    let (before, after) = (defaults(from), defaults(to));
+    if details.timeout_s == before.timeout_s {
+        details.timeout_s = after.timeout_s;
+    }
+    if details.external == before.external {
+        details.external = after.external;
+    }
+}
+
 /// Writes what was said over `details`.
 pub(super) fn apply(details: &mut Details, patch: &Patch) {
     let Patch {
@@ -88,6 +99,10 @@ pub(super) fn check(point: HookPoint, details: &Details) -> Result<(), String> {
     if let Some((file, name)) = details.secrets.iter().find(|(file, name)| !is_file_name(file) || !is_file_name(name)) {
         return Err(format!("secrets: {file:?} and {name:?} must be names of files"));
     }
+    if point.of_agents() && !details.secrets.is_empty() {
+        let name = point.name();
+        return Err(format!("secrets: scripts at {name} run also without the manager, and hosts keep no secrets"));
+    }
     check_env(&details.env).map_err(|fault| fault.to_string())
 }
 
@@ -115,6 +130,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_usual_follows_the_moment() {
+        let mut details = defaults(HookPoint::PostCephDaemonStart);
+        follow(&mut details, HookPoint::PostCephDaemonStart, HookPoint::PreFormatDisk);
+        assert_eq!(details, defaults(HookPoint::PreFormatDisk));
+        details.timeout_s = 60;
+        follow(&mut details, HookPoint::PreFormatDisk, HookPoint::OnAudit);
+        assert_eq!(details.timeout_s, 60, "somebody chose it");
+    }
+
+    #[test]
     fn what_is_refused() {
         let refused = |change: fn(&mut Details)| {
             let mut details = defaults(HookPoint::PreFormatDisk);
@@ -127,5 +152,11 @@ mod tests {
         assert!(refused(|details| details.max_parallel = Some(0)).contains("maxParallel"));
         assert!(refused(|details| drop(details.env.insert("LD_PRELOAD".into(), "x".into()))).contains("LD_PRELOAD"));
         assert!(refused(|details| drop(details.secrets.insert("../x".into(), "y".into()))).contains("secrets"));
+        let mut secret = defaults(HookPoint::PreFormatDisk);
+        secret.secrets.insert("x".into(), "y".into());
+        assert_eq!(check(HookPoint::PreFormatDisk, &secret), Ok(()));
+        for point in [HookPoint::PreDaemonStart, HookPoint::PostDaemonStart, HookPoint::OnPersistentAvailable] {
+            assert!(check(point, &secret).unwrap_err().contains("hosts keep no secrets"), "{}", point.name());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Ceph clusters: who reaches them, and who watches each.
 
+use std::collections::HashMap;
+
 use hostler_common::id::HostId;
 use hostler_core::cluster::Candidate;
 
@@ -42,6 +44,24 @@ pub async fn reach_find(connection: &mut Connection, host: HostId) -> Result<Rea
         .fetch_optional(connection)
         .await?;
     Ok(row.map(|(fsid, degraded)| Reach { fsid, degraded: degraded != 0 }).unwrap_or_default())
+}
+
+/// What the agents of the hosts from one number to another said when they last connected.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn reach_of_numbers(connection: &mut Connection, first: i64, last: i64) -> Result<HashMap<HostId, Reach>> {
+    let rows: Vec<(String, Option<String>, i64)> = sqlx::query_as(
+        "select r.host_id, r.fsid, r.degraded from reach r join host h on h.id = r.host_id where h.number between $1 and $2",
+    )
+    .bind(first)
+    .bind(last)
+    .fetch_all(connection)
+    .await?;
+    let reach = |(host, fsid, degraded): (String, Option<String>, i64)| {
+        Ok((parse_host(&host)?, Reach { fsid, degraded: degraded != 0 }))
+    };
+    rows.into_iter().map(reach).collect()
 }
 
 /// Hosts that are connected and reach that cluster.

@@ -13,7 +13,7 @@ use hostler_core::run::target::TargetState;
 use super::dialect::{numbered, storable};
 use super::tx::{Connection, Result};
 
-pub use output::{Kept, output_prune, target_output, task_text};
+pub use output::{Kept, Live, output_prune, target_output, task_text};
 pub use read::{
     candidates, pace_find, run_subject, run_task, spec_find, target_begun, target_list, target_of_jobs, target_waiting,
 };
@@ -276,6 +276,18 @@ pub async fn chain_prune(connection: &mut Connection, until: Timestamp, limit: u
                 (select id from machine where kind = 'chain' and updated_at < $1 limit $2)";
     let done = sqlx::query(text).bind(until.as_micros()).bind(i64::from(limit)).execute(connection).await?;
     Ok(done.rows_affected())
+}
+
+/// The task in whose run that job is.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn job_task(connection: &mut Connection, job: JobId) -> Result<Option<TaskId>> {
+    let row: Option<(i64,)> = sqlx::query_as("select task from target where job_id = $1")
+        .bind(job.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|(task,)| TaskId(task)))
 }
 
 /// The job of a target, for those who watch it: the host's place in a task.

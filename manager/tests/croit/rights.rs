@@ -14,7 +14,7 @@ fn needed(method: &str, path: &str) -> &'static str {
         ("GET", "/events/hooks" | "/events/hooks/hook-points") => "viewer",
         ("POST", "/tasks/{id}/cancel") => "service",
         ("GET", path) if path.starts_with("/tasks") || path.starts_with("/servers") => "viewer",
-        ("GET", "/maintenance/flags") => "viewer",
+        ("GET", path) if path.starts_with("/maintenance/") => "viewer",
         ("POST", "/servers/{id}/redetect") => "viewer",
         _ => "admin",
     }

@@ -1,6 +1,7 @@
 //! Hosts: list, show, describe, revoke, delete.
 
 use axum::body::Body;
+use hostler_manager::store::cluster::{Reach, reach_put};
 use serde_json::json;
 
 use crate::app::{App, document};
@@ -22,8 +23,8 @@ async fn a_host_is_found_by_id_name_and_number_and_has_all_fields() {
             "labels": {}, "zone": null,
             "agent": {"version": "0.1.0", "state": "online", "connectedAt": "2026-01-02T03:04:05.678901Z",
                       "lastSeenAt": "2026-01-02T03:04:05.678901Z", "address": "192.0.2.9:5", "certificateSerial": null,
-                      "certificateExpiresAt": null, "bootId": "boot"},
-            "createdAt": "2026-01-02T03:04:05.678901Z",
+                      "certificateExpiresAt": null, "bootId": "boot", "degraded": false},
+            "cluster": null, "createdAt": "2026-01-02T03:04:05.678901Z",
             "introspection": {"state": "finished", "startedAt": "2026-01-02T03:05:05.678901Z",
                               "finishedAt": "2026-01-02T03:05:05.678901Z", "error": null},
             "summary": {"manufacturer": "Maker", "product": "Product", "serial": "N1", "cpuModel": "Model", "cpus": 64,
@@ -36,6 +37,22 @@ async fn a_host_is_found_by_id_name_and_number_and_has_all_fields() {
     for missing in ["nobody", "2", "6f1d2c3a-0b4e-4a5f-8c6d-7e8f90a1b2c3", "-1", "99999999999999999999"] {
         assert_eq!(app.get(&format!("/api/hosts/{missing}")).await.error(404), format!("there is no host {missing}"));
     }
+}
+
+#[tokio::test]
+async fn a_host_shows_its_cluster_and_that_it_is_degraded() {
+    let app = App::start().await;
+    let (id, _other) = (app.host("a").await, app.host("b").await);
+    let reach = Reach { fsid: Some("6f1d".into()), degraded: true };
+    let store = &app.api.engine.store;
+    store.write(move |tx| Box::pin(async move { reach_put(tx, id, &reach).await })).await.unwrap();
+    let listed = app.get("/api/hosts").await.expect(200);
+    let shown = app.get("/api/hosts/a").await.expect(200);
+    for host in [&listed["data"][0], &shown] {
+        assert_eq!((&host["cluster"], &host["agent"]["degraded"]), (&json!("6f1d"), &json!(true)), "{host}");
+    }
+    let other = &listed["data"][1];
+    assert_eq!((&other["cluster"], &other["agent"]["degraded"]), (&json!(null), &json!(false)), "{other}");
 }
 
 #[tokio::test]

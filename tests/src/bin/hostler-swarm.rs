@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -266,10 +266,7 @@ impl Party {
         if let Some((_, before)) = watched {
             report.add("manager_before_kib", before.resident);
         }
-        let counts = [AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)];
-        let [begun, acknowledged, closed] = counts;
-        let probe = Duration::from_millis(swarm.probe_ms);
-        let shared = Arc::new(Shared { template, probe, begun, acknowledged, closed });
+        let shared = Arc::new(Shared::new(template, Duration::from_millis(swarm.probe_ms)));
         let began = Instant::now();
         let muster = Muster {
             manager: swarm.manager,

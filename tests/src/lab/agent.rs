@@ -11,7 +11,6 @@ use super::{Daemon, Manager, Place, binary};
 /// A host of the lab: an agent in a folder of its own.
 #[derive(Debug)]
 pub struct Agent {
-    dir: tempfile::TempDir,
     place: Option<Place>,
     /// The host's name.
     pub name: String,
@@ -21,6 +20,8 @@ pub struct Agent {
     pub environment: Vec<(String, String)>,
     /// Its process, while it runs.
     pub daemon: Option<Daemon>,
+    // The last one: it goes when the process is gone and its log was shown.
+    dir: tempfile::TempDir,
 }
 
 impl Agent {

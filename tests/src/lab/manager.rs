@@ -39,7 +39,6 @@ pub struct Place {
 /// A running manager.
 #[derive(Debug)]
 pub struct Manager {
-    dir: tempfile::TempDir,
     state_dir: std::path::PathBuf,
     place: Option<Place>,
     daemon: Daemon,
@@ -50,6 +49,8 @@ pub struct Manager {
     pub url: String,
     /// Where its agents connect.
     pub agents: String,
+    // The last one: it goes when the process is gone and its log was shown.
+    dir: tempfile::TempDir,
 }
 
 /// An answer of the REST interface.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hostler_agent::link;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::document::Template;
 
-/// The kinds of jobs that they do; scripts write one byte and end at once.
+/// The kinds of jobs that they do; scripts write one byte and end.
 const KINDS: [&str; 2] = ["introspect", "script"];
 
 /// What a script writes.
@@ -32,12 +32,32 @@ pub struct Shared {
     pub template: Template,
     /// How long their probes take.
     pub probe: Duration,
+    /// How long their scripts take, in milliseconds.
+    pub script_ms: AtomicU64,
+    /// With which code their scripts end.
+    pub exit_code: AtomicI32,
     /// How many jobs were begun.
     pub begun: AtomicU64,
     /// How many outcomes the manager acknowledged.
     pub acknowledged: AtomicU64,
     /// How often a link ended.
     pub closed: AtomicU64,
+}
+
+impl Shared {
+    /// Of a swarm that has done nothing; its scripts end at once, and well.
+    #[must_use]
+    pub fn new(template: Template, probe: Duration) -> Self {
+        Self {
+            template,
+            probe,
+            script_ms: AtomicU64::new(0),
+            exit_code: AtomicI32::new(0),
+            begun: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
+        }
+    }
 }
 
 /// An agent.
@@ -97,7 +117,7 @@ impl Agent {
                     }
                     link::Event::Frame(Down::Welcome(_) | Down::Assignment(_) | Down::AcknowledgeReport(_)) => {}
                 },
-                Some(job) = self.endings.recv() => self.give(Input::Ended(job, JobState::Succeeded)).await,
+                Some(job) = self.endings.recv() => self.end(job).await,
             }
         }
         drop(self.up.take());
@@ -122,6 +142,16 @@ impl Agent {
         self.give(Input::Connected).await;
     }
 
+    async fn end(&mut self, job: JobId) {
+        let failed = self.runs_script(job) && self.shared.exit_code.load(Ordering::Relaxed) != 0;
+        let state = if failed { JobState::Failed } else { JobState::Succeeded };
+        self.give(Input::Ended(job, state)).await;
+    }
+
+    fn runs_script(&self, job: JobId) -> bool {
+        self.runner.entry(job).is_some_and(|entry| matches!(entry.spec.work, Work::Script(_)))
+    }
+
     async fn give(&mut self, input: Input) {
         for effect in self.runner.on(input) {
             match effect {
@@ -138,9 +168,10 @@ impl Agent {
 
     async fn start(&mut self, job: JobId) {
         self.shared.begun.fetch_add(1, Ordering::Relaxed);
-        let script = self.runner.entry(job).is_some_and(|entry| matches!(entry.spec.work, Work::Script(_)));
+        let script = self.runs_script(job);
         let ended = self.ended.clone();
-        let probe = if script { Duration::ZERO } else { self.shared.probe };
+        let script_takes = Duration::from_millis(self.shared.script_ms.load(Ordering::Relaxed));
+        let probe = if script { script_takes } else { self.shared.probe };
         if !script {
             self.runs += 1;
             self.documents.insert(job, self.runs);
@@ -173,10 +204,11 @@ impl Agent {
     }
 
     fn outcome(&self, job: JobId) -> Outcome {
-        if self.runner.entry(job).is_some_and(|entry| matches!(entry.spec.work, Work::Script(_))) {
+        if self.runs_script(job) {
             let bytes = Captured { head: BYTE.into(), tail: Vec::new(), total: BYTE.len() as u64 };
             let merged = Some(Merged { bytes, ..Merged::default() });
-            return Outcome { exit_code: Some(0), merged, ..Outcome::default() };
+            let exit_code = Some(self.shared.exit_code.load(Ordering::Relaxed));
+            return Outcome { exit_code, merged, ..Outcome::default() };
         }
         let Some(run) = self.documents.get(&job) else { return Outcome::default() };
         let head = self.shared.template.of(self.number, *run).to_string().into_bytes();

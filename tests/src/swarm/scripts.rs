@@ -23,7 +23,18 @@ pub struct Round {
 }
 
 async fn execute(rest: &Rest, servers: &[i64]) -> anyhow::Result<i64> {
-    let order = json!({ "args": [], "servers": servers, "script": SCRIPT, "maxConcurrency": "100%" });
+    execute_with(rest, servers, json!({ "maxConcurrency": "100%" })).await
+}
+
+/// Begins a script on all of `servers`; `more` are further fields of the order. Answers with the number of its task.
+///
+/// # Errors
+/// It is refused.
+pub async fn execute_with(rest: &Rest, servers: &[i64], more: Value) -> anyhow::Result<i64> {
+    let mut order = json!({ "args": [], "servers": servers, "script": SCRIPT });
+    if let (Some(order), Value::Object(more)) = (order.as_object_mut(), more) {
+        order.extend(more);
+    }
     let task = rest.post("/api/events/scripts/execute", &order).await?;
     task["id"].as_i64().ok_or_else(|| anyhow::anyhow!("a task without number: {task}"))
 }

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use hostler_tests::lab::{Agent, Manager, binary};
 use serde_json::Value;
 
-struct Cli<'a>(&'a Manager);
+/// The command line against a manager.
+pub(super) struct Cli<'a>(pub(super) &'a Manager);
 
 impl Cli<'_> {
     fn output(&self, words: &[&str]) -> Output {
@@ -15,7 +16,7 @@ impl Cli<'_> {
     }
 
     /// What a command prints; it must succeed.
-    fn says(&self, words: &[&str]) -> String {
+    pub(super) fn says(&self, words: &[&str]) -> String {
         let output = self.output(words);
         assert!(output.status.success(), "{words:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod acceptance;
 mod cli;
 mod clients;
 mod enrolment;
 mod faults;
+mod fleet;
 mod hooks;
+mod hooks_lab;
 mod pki;
 mod scripts;
 mod site;
+mod steps;
 mod up;

@@ -21,6 +21,15 @@ fn starts(file: &std::path::Path) -> usize {
     std::fs::read_to_string(file).unwrap_or_default().lines().count()
 }
 
+/// Runs a script of [`WAIT`]: the file that it writes to, and its task, when it has begun.
+async fn waiting(site: &Site, folder: &std::path::Path) -> (std::path::PathBuf, i64) {
+    let file = folder.join("starts");
+    let script = site.script("wait", WAIT).await;
+    let id = site.execute(script, &[file.to_str().unwrap()]).await;
+    until(SOON, "it runs", async || Ok(starts(&file) == 1)).await.unwrap();
+    (file, id)
+}
+
 #[tokio::test]
 async fn spec_13_8_arguments_arrive_as_they_are() {
     let site = Site::start("").await;
@@ -105,10 +114,7 @@ async fn spec_13_6_a_cancelled_script_is_gone_with_its_children() {
 async fn spec_9_a_script_goes_on_while_the_manager_is_away() {
     let mut site = Site::start("").await;
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("starts");
-    let script = site.script("wait", WAIT).await;
-    let id = site.execute(script, &[file.to_str().unwrap()]).await;
-    until(SOON, "it runs", async || Ok(starts(&file) == 1)).await.unwrap();
+    let (file, id) = waiting(&site, folder.path()).await;
     site.manager.kill().unwrap();
     release(&file);
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -122,10 +128,7 @@ async fn spec_9_a_script_goes_on_while_the_manager_is_away() {
 async fn spec_13_9_a_script_outlives_its_agent_and_runs_once() {
     let mut site = Site::start("").await;
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("starts");
-    let script = site.script("wait", WAIT).await;
-    let id = site.execute(script, &[file.to_str().unwrap()]).await;
-    until(SOON, "it runs", async || Ok(starts(&file) == 1)).await.unwrap();
+    let (file, id) = waiting(&site, folder.path()).await;
     site.agent.kill().unwrap();
     site.manager.host_is("node", "offline").await.unwrap();
     let task = site.manager.get(&format!("/api/tasks/{id}")).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hostler_tests::hosts::{Host, Lab};
 use hostler_tests::lab::{Agent, Manager, Options, until};
 use serde_json::{Value, json};
 
@@ -12,12 +13,30 @@ pub const SOON: Duration = Duration::from_secs(60);
 pub const TELL: &str =
     "#!/bin/sh\nfor a in \"$@\"; do printf 'arg=<%s>\\n' \"$a\"; done\nenv | grep ^HOOK_\necho \"in=$(cat)\"\n";
 
+/// Whoever an agent runs on.
+pub trait Logs {
+    /// What the agent logged.
+    fn log(&self) -> String;
+}
+
+impl Logs for Agent {
+    fn log(&self) -> String {
+        Self::log(self)
+    }
+}
+
+impl Logs for Host<'_> {
+    fn log(&self) -> String {
+        self.agent_log()
+    }
+}
+
 /// A manager and one host with the role `management`.
-pub struct Site {
+pub struct Site<A = Agent> {
     /// The manager.
     pub manager: Manager,
-    /// The agent of the host.
-    pub agent: Agent,
+    /// The agent of the host, or the host itself where it is one of a laboratory.
+    pub agent: A,
     /// The number of the host in the croit dialect.
     pub number: i64,
 }
@@ -42,6 +61,30 @@ impl Site {
         Self { manager, agent, number }
     }
 
+    /// Waits until the agent keeps the hook of that event.
+    pub async fn hook_arrived(&self, event: &str) {
+        // The finished file alone: what is being written beside it may be lost with the agent.
+        let file = self.agent.state_dir().join("assignment.json");
+        let arrived = async || Ok(std::fs::read_to_string(&file).is_ok_and(|text| text.contains(event)));
+        until(SOON, &format!("the agent knows of {event}"), arrived).await.unwrap();
+    }
+}
+
+impl<'a> Site<Host<'a>> {
+    /// A manager in a laboratory, and a host there that has joined it.
+    pub async fn of_host(lab: &Lab, host: Host<'a>) -> Self {
+        let manager = lab.start_manager(Options::default()).await.unwrap();
+        host.enlist(&manager).await.unwrap();
+        let path = format!("/api/hosts/{}", host.name());
+        let roles = json!({ "roles": ["management"] });
+        let answer = manager.call("PATCH", &path, Some(roles)).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let number = manager.get(&path).await.unwrap()["number"].as_i64().unwrap();
+        Self { manager, agent: host, number }
+    }
+}
+
+impl<A: Logs> Site<A> {
     /// A POST that succeeds, and what it answers.
     pub async fn post(&self, path: &str, body: Value) -> Value {
         let answer = self.manager.call("POST", path, Some(body)).await.unwrap();
@@ -61,14 +104,6 @@ impl Site {
         hook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let body = json!({ "name": format!("at-{event}"), "contents": contents, "hooks": [hook] });
         self.post("/api/events/hook-scripts", body).await;
-    }
-
-    /// Waits until the agent keeps the hook of that event.
-    pub async fn hook_arrived(&self, event: &str) {
-        let folder = self.agent.state_dir();
-        until(SOON, &format!("the agent knows of {event}"), async || Ok(mentions(&folder, event.as_bytes())))
-            .await
-            .unwrap();
     }
 
     /// Runs a script with arguments on the host.
@@ -126,17 +161,6 @@ impl Site {
         assert_eq!(task["state"], "FINISHED", "{task}");
         task
     }
-}
-
-/// Whether a file in that folder or below says it.
-fn mentions(folder: &std::path::Path, what: &[u8]) -> bool {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-        let path = entry.path();
-        if path.is_dir() {
-            return mentions(&path, what);
-        }
-        std::fs::read(&path).is_ok_and(|bytes| bytes.windows(what.len()).any(|window| window == what))
-    })
 }
 
 /// The arguments that [`TELL`] said.

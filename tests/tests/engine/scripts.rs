@@ -94,7 +94,7 @@ async fn every_host_runs_and_the_result_is_kept(bed: Bed) {
         })
     );
     let mut connection = rig.one.store.read().await.unwrap();
-    let text = task_text(&mut connection, task, 1 << 20).await.unwrap();
+    let text = task_text(&mut connection, task, 1 << 20, None).await.unwrap();
     assert_eq!(text, "[host-1] one\n[host-1] two\n[host-2] \0\u{fffd}\n[host-3] three\n");
     let kept = target_output(&mut connection, task, hosts[0]).await.unwrap().unwrap();
     assert_eq!((kept.bytes.head.as_slice(), kept.marks.len()), (b"one\ntwo\n".as_slice(), 2));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hostler_common::id::{HostId, JobId};
 use hostler_common::job::{Captured, JobSpec, JobState, Outcome, Work};
-use hostler_common::script::{ScriptLimits, ScriptRun};
+use hostler_common::script::ScriptRun;
 use hostler_manager::store::job::{
     Place, job_adopt, job_cancel, job_counts, job_find, job_insert, job_insert_all, job_open, job_places, job_prune,
     job_scripts, job_update, job_update_all,
@@ -194,18 +194,7 @@ async fn many_jobs_are_written_and_moved_together(bed: Bed) {
 
 async fn scripts_under_way_are_counted(bed: Bed) {
     let (store, host) = furnished(&bed).await;
-    let script = ScriptRun {
-        script: revision(None, 1, 7).script,
-        args: vec![UNICODE.into()],
-        env: Default::default(),
-        secrets: Default::default(),
-        stdin: None,
-        run_as: None,
-        limits: ScriptLimits::default(),
-        leave_children: false,
-        success_codes: Vec::new(),
-        blocking: false,
-    };
+    let script = ScriptRun { args: vec![UNICODE.into()], ..ScriptRun::new(revision(None, 1, 7).script) };
     let scripts: Vec<JobSpec> =
         (1..=3).map(|n| JobSpec { work: Work::Script(Box::new(script.clone())), ..spec(n, host) }).collect();
     add(&store, 9, host).await;

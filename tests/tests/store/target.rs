@@ -35,6 +35,7 @@ on_both!(
     targets_begin_run_and_end,
     the_rest_ends_without_having_begun,
     what_comes_late_leaves_the_state,
+    outputs_of_running_scripts_stand_in_their_places,
     outputs_are_put_together_and_forgotten,
     many_targets_are_written_in_pieces,
     runs_go_with_their_tasks,
@@ -187,6 +188,27 @@ async fn what_comes_late_leaves_the_state(bed: Bed) {
     assert!(target.error.as_ref().unwrap().starts_with("nul"), "why it was given up is kept");
 }
 
+async fn outputs_of_running_scripts_stand_in_their_places(bed: Bed) {
+    let store = run(&bed, 4, 4).await;
+    end(&store, 1, Some(TargetState::Ok), Some(outcome("one\n", 4)), 5).await;
+    commit!(store, tx => target_running(tx, TASK, &[0, 2], at(4)).await).unwrap();
+    let said = |text: &str| Merged {
+        bytes: Captured { head: text.into(), tail: Vec::new(), total: text.len() as u64 },
+        ..Merged::default()
+    };
+    let live = |job| match job {
+        _ if job == job_id(0) => Some(said("zero")),
+        _ if job == job_id(1) => Some(said("of one that is over")),
+        _ if job == job_id(2) => Some(said("two\nmore\n")),
+        _ => Some(said("of one that did not begin")),
+    };
+    let mut connection = store.read().await.unwrap();
+    let text = task_text(&mut connection, TASK, 1 << 20, Some(&live)).await.unwrap();
+    assert_eq!(text, "[host-1] zero\n[host-2] one\n[host-3] two\n[host-3] more\n");
+    assert_eq!(task_text(&mut connection, TASK, 5, Some(&live)).await.unwrap(), "more\n");
+    assert_eq!(task_text(&mut connection, TASK, 1 << 20, None).await.unwrap(), "[host-2] one\n");
+}
+
 async fn outputs_are_put_together_and_forgotten(bed: Bed) {
     let store = run(&bed, 2, 3).await;
     end(&store, 0, Some(TargetState::Ok), Some(outcome("one\n\0\u{fffd}", 8)), 5).await;
@@ -197,11 +219,11 @@ async fn outputs_are_put_together_and_forgotten(bed: Bed) {
     assert_eq!((kept.name.as_str(), kept.bytes.head.as_slice()), ("host-1", "one\n\0\u{fffd}".as_bytes()));
     assert_eq!(kept.marks, [(0, Stream::Stdout), (2, Stream::Stderr)]);
     assert!(target_output(&mut connection, TASK, host_id(9)).await.unwrap().is_none());
-    let text = task_text(&mut connection, TASK, 1 << 20).await.unwrap();
+    let text = task_text(&mut connection, TASK, 1 << 20, None).await.unwrap();
     assert!(text.starts_with("[host-1] one\n[host-1] \0\u{fffd}\n[host-2] nul "), "{text}");
     assert!(text.ends_with("] three\n"), "{text}");
-    assert_eq!(task_text(&mut connection, TASK, 3).await.unwrap(), "ee\n");
-    assert_eq!(task_text(&mut connection, TaskId(2), 9).await.unwrap(), "");
+    assert_eq!(task_text(&mut connection, TASK, 3, None).await.unwrap(), "ee\n");
+    assert_eq!(task_text(&mut connection, TaskId(2), 9, None).await.unwrap(), "");
     drop(connection);
     for expected in [1, 0] {
         assert_eq!(commit!(store, tx => output_prune(tx, at(7), 9).await).unwrap(), expected);

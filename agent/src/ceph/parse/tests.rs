@@ -38,6 +38,20 @@ fn the_hash_is_of_what_counts() {
 }
 
 #[test]
+fn changes_of_options() {
+    let answer = json!([
+        {"version": 3, "timestamp": "2026-01-01T00:00:00.000000+0000", "name": "",
+         "changes": [{"name": "osd.0/debug_osd", "previous_value": "1/5", "new_value": "2/5"}, {"name": "global/x", "new_value": "1"}]},
+        {"version": 2, "name": "", "changes": []},
+        {"odd": true},
+    ]);
+    let log = config_log(&answer);
+    assert_eq!(log.iter().map(|change| change.version).collect::<Vec<_>>(), [3, 2]);
+    assert_eq!(log[0].options, ["osd.0/debug_osd", "global/x"]);
+    assert!(config_log(&json!({})).is_empty());
+}
+
+#[test]
 fn snapshots_and_names() {
     let list = json!([{"id": 4, "name": "a", "size": 1, "protected": "false"},
         {"id": 5, "name": ".mirror.x", "namespace": {"type": "mirror"}}]);

@@ -1,19 +1,20 @@
 //! What a change of the network is put back from.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hostler_common::step::{NetworkChange, NetworkFile};
+use nix::unistd::{Group, getegid, geteuid};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Way;
 use crate::files::{make_folder, read_json, sync_folder, write_json};
 
-/// Rights of a file that was not there before: others must not read keys of wireless networks and VPNs.
-const MODE: u32 = 0o600;
+/// The group as which systemd-networkd reads its files.
+const NETWORKD: &str = "systemd-network";
 
 /// The files as they were, in a folder of its own. That the folder is gone means that nothing is to be put back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,32 @@ struct Record {
 struct Before {
     path: PathBuf,
     /// Its bytes and rights; `None` where there was none.
-    content: Option<(Vec<u8>, u32)>,
+    content: Option<(Vec<u8>, Rights)>,
+}
+
+/// Who may read and write a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Rights {
+    mode: u32,
+    user: u32,
+    group: u32,
+}
+
+impl Rights {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self { mode: metadata.permissions().mode() & 0o7777, user: metadata.uid(), group: metadata.gid() }
+    }
+
+    /// Those of a file that was not there before: others than who reads it must not read keys of wireless networks and VPNs.
+    fn fresh(way: Way) -> io::Result<Self> {
+        let alone = Self { mode: 0o600, user: geteuid().as_raw(), group: getegid().as_raw() };
+        if way != Way::Networkd {
+            return Ok(alone);
+        }
+        // It does not run as root.
+        let group = Group::from_name(NETWORKD)?;
+        Ok(group.map_or(alone, |group| Self { mode: 0o640, group: group.gid.as_raw(), ..alone }))
+    }
 }
 
 impl Snapshot {
@@ -45,7 +71,7 @@ impl Snapshot {
         for file in &step.files {
             let path = PathBuf::from(&file.path);
             let content = match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_file() => Some((fs::read(&path)?, metadata.permissions().mode() & 0o7777)),
+                Ok(metadata) if metadata.is_file() => Some((fs::read(&path)?, Rights::of(&metadata))),
                 Ok(_) => return Err(io::Error::other(format!("{} is not a plain file", file.path))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
@@ -91,7 +117,7 @@ impl Snapshot {
     /// Puts every file back as it was.
     pub(super) fn put_back(&self) -> io::Result<()> {
         self.record.files.iter().try_for_each(|before| match &before.content {
-            Some((bytes, mode)) => replace(&before.path, bytes, *mode),
+            Some((bytes, rights)) => replace(&before.path, bytes, *rights),
             None => remove(&before.path),
         })
     }
@@ -105,13 +131,13 @@ impl Snapshot {
 }
 
 /// Writes the files of a change.
-pub(super) fn write(files: &[NetworkFile]) -> io::Result<()> {
+pub(super) fn write(files: &[NetworkFile], way: Way) -> io::Result<()> {
     files.iter().try_for_each(|file| {
         let path = Path::new(&file.path);
         match &file.contents {
             Some(contents) => {
-                let mode = fs::metadata(path).map_or(MODE, |metadata| metadata.permissions().mode() & 0o7777);
-                replace(path, contents.as_bytes(), mode)
+                let rights = fs::metadata(path).map_or_else(|_| Rights::fresh(way), |there| Ok(Rights::of(&there)))?;
+                replace(path, contents.as_bytes(), rights)
             }
             None => remove(path),
         }
@@ -119,14 +145,22 @@ pub(super) fn write(files: &[NetworkFile]) -> io::Result<()> {
 }
 
 /// The file has the old content or all of the new one. The name in between is one that no network manager reads.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
+    if !folder.is_dir() {
+        fs::create_dir_all(folder)?;
+        // Rights are those of the files: whoever reads these must get to them.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let partial = folder.join(format!(".{name}.hostler-new"));
-    fs::write(&partial, bytes)?;
-    fs::set_permissions(&partial, fs::Permissions::from_mode(mode))?;
-    fs::File::open(&partial)?.sync_all()?;
+    remove(&partial)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    // The owner first: a change of it may take rights away.
+    fchown(&file, Some(rights.user), Some(rights.group))?;
+    file.set_permissions(fs::Permissions::from_mode(rights.mode))?;
+    file.sync_all()?;
     fs::rename(&partial, path)?;
     sync_folder(folder)
 }

@@ -1,15 +1,27 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use hostler_common::step::NetworkFile;
 
 use super::*;
+
+/// The group of the file that is there, where the tests may give it one.
+const GROUP: u32 = 4321;
+
+fn has_its_rights(old: &Path) -> bool {
+    let metadata = fs::metadata(old).unwrap();
+    let group = !nix::unistd::geteuid().is_root() || metadata.gid() == GROUP;
+    group && metadata.permissions().mode() & 0o777 == 0o640
+}
 
 /// A change of two files in a folder of the test: one that is there, and a new one. No interface is named, so that nothing
 /// is applied.
 fn prepared(dir: &Path) -> (NetworkChange, Snapshot) {
     let old = dir.join("interfaces");
     fs::write(&old, "old").unwrap();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&old, None, Some(GROUP)).unwrap();
+    }
     fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
     let file = |name: &str, contents: &str| NetworkFile {
         path: dir.join(name).display().to_string(),
@@ -26,9 +38,7 @@ fn prepared(dir: &Path) -> (NetworkChange, Snapshot) {
 
 fn is_as_before(dir: &Path) -> bool {
     let old = dir.join("interfaces");
-    fs::read(&old).unwrap() == b"old"
-        && fs::metadata(&old).unwrap().permissions().mode() & 0o777 == 0o640
-        && !dir.join("more.d/a").exists()
+    fs::read(&old).unwrap() == b"old" && has_its_rights(&old) && !dir.join("more.d/a").exists()
 }
 
 #[test]
@@ -39,7 +49,9 @@ fn a_change_that_is_verified_stays() {
     assert!(result.changed);
     assert_eq!(result.after["result"], "ok");
     assert_eq!(fs::read(dir.path().join("interfaces")).unwrap(), b"new");
+    assert!(has_its_rights(&dir.path().join("interfaces")));
     assert_eq!(fs::read(dir.path().join("more.d/a")).unwrap(), b"added");
+    assert_eq!(fs::metadata(dir.path().join("more.d/a")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!snapshot.folder().exists());
     // The process beside it finds nothing to do.
     roll_back_later(snapshot.folder()).unwrap();
@@ -60,7 +72,7 @@ fn a_change_that_cuts_the_host_off_is_put_back() {
 fn a_change_whose_step_died_is_put_back_by_the_process_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let (step, snapshot) = prepared(dir.path());
-    snapshot::write(&step.files).unwrap();
+    snapshot::write(&step.files, Way::Interfaces).unwrap();
     assert!(!is_as_before(dir.path()));
     roll_back_later(snapshot.folder()).unwrap();
     assert!(is_as_before(dir.path()));

@@ -4,7 +4,7 @@ use hostler_common::cluster::ClusterState;
 use hostler_common::error::Class;
 use hostler_common::hook::{HookPoint, Occurrence, Origin};
 use hostler_common::id::HostId;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::command::{Command, Facts, Write};
 use super::elect::elect;
@@ -21,6 +21,9 @@ pub const SILENT: &str = "silent";
 /// From where on the fresh identifiers of a decision are those of chains; those before are of occurrences.
 const CHAINS: u32 = 1000;
 
+/// From where on they are of occurrences on each host and of their chains, in turns.
+const HOSTS: u32 = 1_000_000;
+
 /// Why a change of the CRUSH map was not ours, as hooks are told.
 const OUTSIDE: &str = "changed outside";
 
@@ -28,6 +31,8 @@ const OUTSIDE: &str = "changed outside";
 struct Draft<'a> {
     next: Cluster,
     occurrences: Vec<Occurrence>,
+    /// Options that were changed.
+    options: Option<Vec<String>>,
     cx: &'a Context<Facts>,
 }
 
@@ -67,6 +72,7 @@ impl Draft<'_> {
         self.tell_health();
         let moved = self.next.crush.report(state.crush_version, state.crush_hash.as_deref(), now);
         self.tell_crush(moved);
+        self.options = self.next.options.report(state.config_log.as_deref());
         Ok(())
     }
 
@@ -93,12 +99,15 @@ impl Draft<'_> {
         for (name, due) in [(HEALTH, health), (SILENT, silent)] {
             decision = decision.effect(due.map_or(Effect::ClearTimer(name), |at| Effect::SetTimer(name, at)));
         }
+        if let Some(options) = &self.options {
+            decision = configured(decision, options, self.cx);
+        }
         let host = decision.next.watch.host.or(before.watch.host);
         for (n, occurrence) in (CHAINS..).zip(self.occurrences) {
             let told = event(&decision.next.fsid, &occurrence);
             decision = decision.event(told);
             let chain = self.cx.fresh_id(n);
-            let told = Word::Occur { occurrence: Box::new(occurrence), host, parent: None }.to(chain);
+            let told = Word::Occur { occurrence: Box::new(occurrence), host, change: None, parent: None }.to(chain);
             decision = decision.effect(Effect::Tell(told));
         }
         match watcher {
@@ -106,6 +115,21 @@ impl Draft<'_> {
             None => decision,
         }
     }
+}
+
+/// Options may be of all daemons or of some: that they were changed is told on every host that reaches the cluster now.
+fn configured(mut decision: Decision<Cluster>, options: &[String], cx: &Context<Facts>) -> Decision<Cluster> {
+    let (subject, data) = (decision.next.fsid.clone(), json!({ "options": options }));
+    decision.events.push(Event { kind: "cluster.config_changed", subject, data });
+    for (n, candidate) in (HOSTS..).step_by(2).zip(&cx.facts.candidates) {
+        let (point, origin) = (HookPoint::PostConfigChanged, Origin::External);
+        // It belongs to no environment and no deployment.
+        let values = vec![String::new(), String::new(), options.join(","), "ok".to_owned()];
+        let occurrence = Box::new(Occurrence { id: cx.fresh_id(n), point, origin, at: cx.now, values });
+        let told = Word::Occur { occurrence, host: Some(candidate.host), change: None, parent: None };
+        decision = decision.effect(Effect::Tell(told.to(cx.fresh_id(n + 1))));
+    }
+    decision
 }
 
 /// What the world is told of an occurrence.
@@ -130,7 +154,7 @@ impl Machine for Cluster {
     type Write = Write;
 
     fn decide(&self, input: Input<Command>, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
-        let mut draft = Draft { next: self.clone(), occurrences: Vec::new(), cx };
+        let mut draft = Draft { next: self.clone(), occurrences: Vec::new(), options: None, cx };
         if matches!(&input, Input::Command(Command::Report { host, .. }) if self.watch.host == Some(*host)) {
             draft.next.watch.heard_at = cx.now;
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::crush::Crush;
 use super::elect::Watch;
 use super::health::Tracker;
+use super::options::Options;
 
 /// The record of a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Cluster {
     pub health: Tracker,
     /// Its CRUSH map.
     pub crush: Crush,
+    /// The options that it keeps for its daemons.
+    #[serde(default)]
+    pub options: Options,
 }
 
 impl Cluster {
@@ -29,6 +33,7 @@ impl Cluster {
             watch: Watch { host: None, heard_at: Timestamp::from_micros(0) },
             health: Tracker::default(),
             crush: Crush::default(),
+            options: Options::default(),
         }
     }
 }

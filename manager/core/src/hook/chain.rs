@@ -53,6 +53,9 @@ pub enum Word {
         occurrence: Box<Occurrence>,
         /// The host that it is about; `None` means that it is about none.
         host: Option<HostId>,
+        /// What changes, as JSON, where the hooks are told of it by a file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<String>,
         /// Who is told of the end.
         parent: Option<Parent>,
     },

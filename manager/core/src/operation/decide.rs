@@ -6,13 +6,15 @@ use hostler_common::error::Class;
 use hostler_common::hook::{HookPoint, Occurrence, Origin};
 use hostler_common::job::{JobSpec, JobState, JobUpdate, Outcome, Work};
 use hostler_common::step::{CrushChange, Step, StepResult};
+use hostler_common::text::clip;
 use serde_json::{Value, json};
 
-use super::points::{after, before, title};
+use super::change;
+use super::points::{after, before, configured, title};
 use super::{Command, DEPTH_MAX, Facts, Operation, Stage, Start, deadline, result_of};
 use crate::cluster;
 use crate::hook::chain::{Verdict, Word};
-use crate::machine::{Context, Decision, Effect, Event, Input, Machine, Refusal, TaskChange, TaskEnd};
+use crate::machine::{self, Context, Decision, Effect, Event, Input, Machine, Refusal, TaskChange, TaskEnd};
 use crate::run::Parent;
 use crate::run::target::{CANCELLED, UNREACHABLE};
 
@@ -31,11 +33,17 @@ const CANCEL_WAIT: Duration = Duration::from_secs(60);
 /// How often somebody else may be faster.
 const MOVED_MAX: u32 = 5;
 
+/// The most that is kept of what an agent says why a step failed, in bytes.
+const REASON_MAX: usize = 8 << 10;
+
 /// The status code of a step that did not come to its end.
 const FAILED: i32 = 1;
 
 /// The status code of a step that took too long.
 const TOO_LONG: i32 = 124;
+
+/// How a step ended that never reached its agent.
+const UNDELIVERABLE: &str = "undeliverable";
 
 impl Operation {
     fn start(&self, start: Start, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
@@ -66,12 +74,12 @@ impl Operation {
         let connected = seat.connected;
         operation.step = Some(start.step);
         if !connected {
-            return Ok(operation.fail(decision, UNREACHABLE, "the agent is not connected"));
+            return Ok(operation.fail(decision, UNDELIVERABLE, UNREACHABLE, "the agent is not connected"));
         }
         decision = if reads {
             operation.order(decision, Step::CrushRead, Stage::Reading, cx)
         } else {
-            operation.hooks(decision, cx)
+            operation.hooks(decision, &Value::Null, cx)
         };
         Ok(decision)
     }
@@ -96,15 +104,17 @@ impl Operation {
         decision
     }
 
-    /// The hooks that come before, if there may be any; else the change itself.
-    fn hooks(mut self, decision: Decision<Self>, cx: &Context<Facts>) -> Decision<Self> {
+    /// The hooks that come before, if there may be any; else the change itself. `found` is what the step that looks first
+    /// found.
+    fn hooks(mut self, decision: Decision<Self>, found: &Value, cx: &Context<Facts>) -> Decision<Self> {
         let point = self.step.as_ref().and_then(|step| before(step, &self.crush)).filter(|_| !self.options.skip_hooks);
         let (Some((point, values)), Some(host)) = (point, self.host) else { return self.make(decision, cx) };
         let chain = cx.fresh_id(1);
         let parent = Parent { kind: Self::KIND.into(), subject: self.id.to_string(), tag: self.crush.moved };
         let occurrence = Box::new(occurrence(point, values, cx));
         (self.stage, self.chain) = (Stage::Hooks, Some(chain));
-        let told = Word::Occur { occurrence, host: Some(host), parent: Some(parent) }.to(chain);
+        let change = self.step.as_ref().and_then(|step| change::before(step, found));
+        let told = Word::Occur { occurrence, host: Some(host), change, parent: Some(parent) }.to(chain);
         let mut decision = decision.effect(Effect::Tell(told)).effect(Effect::ClearTimer(CHECK));
         decision.next = self;
         decision
@@ -132,8 +142,11 @@ impl Operation {
             _ if self.cancel_at.is_some() => {
                 operation.close(decision, TaskEnd::Cancelled, CANCELLED, None, "cancelled")
             }
-            Some(veto) => operation.fail(decision, FAILED, &veto),
-            None => operation.make(decision, cx),
+            Some(veto) => operation.fail(decision, "vetoed", FAILED, &veto),
+            None => {
+                let decision = operation.note(decision, "hooks before", "");
+                operation.make(decision, cx)
+            }
         }
     }
 
@@ -157,7 +170,7 @@ impl Operation {
             (_, JobState::Succeeded) => operation.done(decision, &outcome, cx),
             (Stage::Doing, JobState::Refused) if self.may_try_again() => {
                 let mut operation = operation;
-                operation.crush.refusal = outcome.reason;
+                operation.crush.refusal = outcome.reason.map(|reason| clip(&reason, REASON_MAX).to_owned());
                 operation.order(decision, Step::CrushRead, Stage::Reading, cx)
             }
             (_, state) => operation.failed(decision, state, outcome, cx),
@@ -173,33 +186,41 @@ impl Operation {
     fn read(mut self, decision: Decision<Self>, outcome: &Outcome, cx: &Context<Facts>) -> Decision<Self> {
         let found = result_of(&outcome.stdout.head).after;
         let Some(version) = found["version"].as_u64() else {
-            return self.fail(decision, FAILED, "the agent does not say which version the CRUSH map has");
+            return self.fail(
+                decision,
+                JobState::Failed.name(),
+                FAILED,
+                "the agent does not say which version the CRUSH map has",
+            );
         };
         let hash = found["hash"].as_str().unwrap_or_default().to_owned();
         if let Some(Step::Crush(CrushChange { version: Some(wanted), .. })) = &self.step
             && *wanted != version
         {
             let text = format!("the CRUSH map has version {version} and not {wanted}");
-            return self.fail(decision, FAILED, &text);
+            return self.fail(decision, "refused", FAILED, &text);
         }
+        let decision = self.note(decision, "CRUSH map read", &format!("it has version {version}"));
         let again = self.crush.refusal.take();
         let (moved, same) = (self.crush.version != Some(version), self.crush.hash == hash && !hash.is_empty());
         (self.crush.version, self.crush.hash) = (Some(version), hash);
         match again {
             // It did not move: the change was refused for what it is.
-            Some(refusal) if !moved => self.fail(decision, FAILED, &refusal),
+            Some(refusal) if !moved => self.fail(decision, "refused", FAILED, &refusal),
             Some(_) => {
                 self.crush.moved += 1;
-                if same { self.make(decision, cx) } else { self.hooks(decision, cx) }
+                if same { self.make(decision, cx) } else { self.hooks(decision, &found, cx) }
             }
-            None => self.hooks(decision, cx),
+            None => self.hooks(decision, &found, cx),
         }
     }
 
     fn done(self, decision: Decision<Self>, outcome: &Outcome, cx: &Context<Facts>) -> Decision<Self> {
-        let result = result_of(&outcome.stdout.head);
+        let mut result = result_of(&outcome.stdout.head);
         let decision = self.tell_hooks(decision, &result, None, cx);
+        change::clear(&mut result);
         let detail = result.detail.clone();
+        let decision = self.note(decision, self.step.as_ref().map_or("step", Step::name), clip(&detail, REASON_MAX));
         let document = serde_json::to_value(&result).unwrap_or(Value::Null);
         self.close(decision, TaskEnd::Finished, 0, Some(document), &detail)
     }
@@ -212,6 +233,7 @@ impl Operation {
         cx: &Context<Facts>,
     ) -> Decision<Self> {
         let reason = outcome.reason.clone().unwrap_or_else(|| format!("the step ended as {}", state.name()));
+        let reason = clip(&reason, REASON_MAX).to_owned();
         let began = self.stage == Stage::Doing && matches!(state, JobState::Failed | JobState::TimedOut);
         let decision = match began {
             true => self.tell_hooks(decision, &result_of(&outcome.stdout.head), Some(&reason), cx),
@@ -222,7 +244,11 @@ impl Operation {
             JobState::Lost => UNREACHABLE,
             _ => outcome.exit_code.filter(|code| *code != 0).unwrap_or(FAILED),
         };
-        self.fail(decision, code, &reason)
+        let left: Option<StepResult> = serde_json::from_slice(&outcome.stdout.head).ok();
+        let mut told = left.and_then(|left| serde_json::to_value(left).ok()).unwrap_or_else(|| json!({}));
+        (told["state"], told["error"], told["exitCode"]) =
+            (state.name().into(), reason.as_str().into(), outcome.exit_code.into());
+        self.fail_with(decision, code, &reason, told)
     }
 
     /// The hooks that come after; nobody waits for them.
@@ -233,16 +259,42 @@ impl Operation {
         error: Option<&str>,
         cx: &Context<Facts>,
     ) -> Decision<Self> {
-        let point = self.step.as_ref().and_then(|step| after(step, &self.crush, result, error));
-        let (Some((point, values)), Some(host)) = (point.filter(|_| !self.options.skip_hooks), self.host) else {
+        let (Some(step), Some(host)) = (self.step.as_ref().filter(|_| !self.options.skip_hooks), self.host) else {
             return decision;
         };
-        let told = Word::Occur { occurrence: Box::new(occurrence(point, values, cx)), host: Some(host), parent: None };
-        decision.effect(Effect::Tell(told.to(cx.fresh_id(2))))
+        let configured = configured(step, result, error).map(|point| (point, None));
+        let after = after(step, &self.crush, result, error).map(|point| (point, change::after(step, result)));
+        // Two fresh identifiers each, after the one of the chain before.
+        (2..).step_by(2).zip([after, configured].into_iter().flatten()).fold(
+            decision,
+            |decision, (n, ((point, values), change))| {
+                let occurrence = Box::new(Occurrence { id: cx.fresh_id(n + 1), ..occurrence(point, values, cx) });
+                let told = Word::Occur { occurrence, host: Some(host), change, parent: None };
+                decision.effect(Effect::Tell(told.to(cx.fresh_id(n))))
+            },
+        )
     }
 
-    fn fail(self, decision: Decision<Self>, code: i32, why: &str) -> Decision<Self> {
-        self.close(decision, TaskEnd::Failed, code, None, why)
+    /// Ends it without the change; `state` is one word for how, as states of jobs are.
+    fn fail(self, decision: Decision<Self>, state: &str, code: i32, why: &str) -> Decision<Self> {
+        self.fail_with(decision, code, why, json!({ "state": state, "error": why }))
+    }
+
+    fn fail_with(self, mut decision: Decision<Self>, code: i32, why: &str, told: Value) -> Decision<Self> {
+        let what = match (self.stage, &self.step) {
+            (Stage::Hooks, _) => "hooks before",
+            (Stage::Reading, _) => "CRUSH map read",
+            (Stage::Doing | Stage::Fresh | Stage::Over, Some(step)) => step.name(),
+            (Stage::Doing | Stage::Fresh | Stage::Over, None) => "step",
+        };
+        decision.steps.extend(self.host.map(|host| machine::Step::failed(what, host, why)));
+        self.close(decision, TaskEnd::Failed, code, Some(told), why)
+    }
+
+    /// Adds a line to the history of what went as it should.
+    fn note(&self, mut decision: Decision<Self>, what: &str, detail: &str) -> Decision<Self> {
+        decision.steps.extend(self.host.map(|host| machine::Step::done(what, host, detail)));
+        decision
     }
 
     fn close(
@@ -313,13 +365,15 @@ impl Operation {
         let limit = since.after(DELIVERY + deadline(step) + SILENCE);
         let connected = cx.facts.seat.as_ref().is_some_and(|seat| seat.connected);
         match cx.facts.job_state {
-            None => operation.fail(decision, UNREACHABLE, "the host was removed"),
+            None => operation.fail(decision, JobState::Lost.name(), UNREACHABLE, "the host was removed"),
             Some(JobState::Queued) => {
-                operation.fail(decision.effect(Effect::CancelJob(job)), UNREACHABLE, "the agent does not take the job")
+                let decision = decision.effect(Effect::CancelJob(job));
+                operation.fail(decision, UNDELIVERABLE, UNREACHABLE, "the agent does not take the job")
             }
             // While the agent is there, it is the one that counts the time.
             Some(_) if limit <= cx.now && !connected => {
-                operation.fail(decision, UNREACHABLE, "the agent has gone; nobody knows how the step ended")
+                let why = "the agent has gone; nobody knows how the step ended";
+                operation.fail(decision, JobState::Lost.name(), UNREACHABLE, why)
             }
             Some(_) => decision.effect(Effect::SetTimer(CHECK, limit.max(cx.now.after(DELIVERY)))),
         }

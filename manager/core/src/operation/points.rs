@@ -1,7 +1,7 @@
 //! Which hooks belong to which step, and what they are told (spec/hooks.md §6).
 
 use hostler_common::hook::HookPoint;
-use hostler_common::step::{CrushEdit, Step, StepResult, UnitAction};
+use hostler_common::step::{CephSetting, CrushEdit, Step, StepResult, UnitAction};
 use serde_json::Value;
 
 use super::Crush;
@@ -26,7 +26,22 @@ pub(super) fn title(step: &Step) -> String {
         Step::CephFsSnapshot(snapshot) => format!("Snapshot {} of {}", snapshot.snapshot, snapshot.filesystem),
         Step::Network(change) => format!("Change network of {}", change.interfaces.join(", ")),
         Step::CephFlag(flag) => format!("{} flag {}", if flag.set { "Set" } else { "Unset" }, flag.flag),
+        Step::CephSetting(setting) => setting_title(setting),
+        Step::CephScrub(scrub) => format!("{} osd.{}", if scrub.deep { "Deep-scrub" } else { "Scrub" }, scrub.osd),
         other => format!("Step {}", other.name()),
+    }
+}
+
+fn setting_title(setting: &CephSetting) -> String {
+    match setting {
+        CephSetting::RecoverySpeed { speed } => format!("Set recovery speed {}", speed.name()),
+        CephSetting::FullRatios(_) => "Set full ratios".into(),
+        CephSetting::MaxMds { filesystem, max } => format!("Set max_mds of {filesystem} to {max}"),
+        CephSetting::AllowStandbyReplay { filesystem, allow: true } => format!("Allow standby-replay of {filesystem}"),
+        CephSetting::AllowStandbyReplay { filesystem, allow: false } => {
+            format!("Forbid standby-replay of {filesystem}")
+        }
+        CephSetting::MinCompatClient { release } => format!("Require clients of {release} or newer"),
     }
 }
 
@@ -87,8 +102,7 @@ pub(super) fn after(
             Some((HookPoint::PostCephDaemonStart, values))
         }
         Step::Network(change) => {
-            let told = text(&result.after["result"]);
-            let went = if error.is_none() && !told.is_empty() { told } else { went };
+            let went = network_result(result, error);
             Some((HookPoint::PostNetworkConfig, vec![change.interfaces.join(","), String::new(), went]))
         }
         _ if error.is_some() => None,
@@ -104,9 +118,29 @@ pub(super) fn after(
             Some((HookPoint::OnRbdSnapshotComplete, values))
         }
         Step::CephFsSnapshot(made) => {
-            let names = [&made.filesystem, &made.path, &made.snapshot, &made.group, &made.subvolume];
+            let path = if made.path.is_empty() { text(&result.after["path"]) } else { made.path.clone() };
+            let names = [&made.filesystem, &path, &made.snapshot, &made.group, &made.subvolume];
             Some((HookPoint::OnCephFsSnapshotComplete, names.into_iter().cloned().collect()))
         }
         _ => None,
+    }
+}
+
+/// That the configuration of the host was changed by a step that succeeded, or that began and failed with `error`; comes after
+/// what [`after`] says (spec/hooks.md §7.7).
+pub(super) fn configured(step: &Step, result: &StepResult, error: Option<&str>) -> Option<(HookPoint, Vec<String>)> {
+    let Step::Network(change) = step else { return None };
+    let files: Vec<&str> = change.files.iter().map(|file| file.path.as_str()).collect();
+    // A step alone belongs to no environment and no deployment.
+    let values = vec![String::new(), String::new(), files.join(","), network_result(result, error)];
+    Some((HookPoint::PostConfigChanged, values))
+}
+
+/// `ok`, `rolled_back`, or why it is in between. A change that was put back is a step that failed and says so itself.
+fn network_result(result: &StepResult, error: Option<&str>) -> String {
+    match (text(&result.after["result"]), error) {
+        (told, _) if !told.is_empty() => told,
+        (_, Some(error)) => error.to_owned(),
+        (_, None) => "ok".to_owned(),
     }
 }

@@ -317,16 +317,15 @@ impl ScriptOf<'_> {
     fn run(&self) -> hostler_common::script::ScriptRun {
         let spec = self.0;
         hostler_common::script::ScriptRun {
-            script: spec.script.clone(),
             args: spec.args.clone(),
             env: spec.env.clone(),
             secrets: spec.secrets.clone(),
-            stdin: None,
             run_as: spec.run_as.clone(),
             limits: spec.limits,
             leave_children: spec.leave_children,
             success_codes: spec.success_codes.clone(),
             blocking: spec.hook().is_some_and(|hook| hook.blocking),
+            ..hostler_common::script::ScriptRun::new(spec.script.clone())
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hostler_common::hook::{Occurrence, hook_document, hook_env};
 use hostler_common::id::{HookId, HostId, ScriptId, TaskId};
-use hostler_common::script::{ScriptLimits, ScriptRef, ScriptRun};
+use hostler_common::script::{ChangeFile, ScriptLimits, ScriptRef, ScriptRun};
 use serde::{Deserialize, Serialize};
 
 use super::Quota;
@@ -53,6 +53,9 @@ pub struct Spec {
     pub success_codes: Vec<i32>,
     /// After so many of the hosts, somebody is asked whether the others follow; 0 means that nobody is asked.
     pub canary: u32,
+    /// The change that a hook is told of by a file, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
     /// What for.
     pub origin: Origin,
 }
@@ -117,6 +120,7 @@ impl Spec {
             leave_children: false,
             success_codes: Vec::new(),
             canary: 0,
+            change: None,
             origin,
         }
     }
@@ -134,7 +138,7 @@ impl Spec {
     #[must_use]
     pub fn on(&self, seat: &Seat, task: Option<TaskId>, attempt: u32) -> ScriptRun {
         let mut env = self.env.clone();
-        let mut stdin = self.stdin.clone();
+        let (mut stdin, mut change) = (self.stdin.clone(), None);
         if let Some(hook) = self.hook() {
             env.extend(hook_env(&hook.occurrence));
             env.insert("HOOK_ID".into(), hook.hook.to_string());
@@ -143,6 +147,8 @@ impl Spec {
             env.insert("HOOK_SERVER_NAME".into(), seat.name.clone());
             env.insert("HOOK_ATTEMPT".into(), attempt.to_string());
             env.extend(task.map(|task| ("HOOK_TASK_ID".into(), task.to_string())));
+            let argument = hook.occurrence.point.change_argument();
+            change = self.change.clone().zip(argument).map(|(contents, argument)| ChangeFile { contents, argument });
             if hook.stdin_json {
                 stdin = Some(hook_document(&hook.occurrence, Some((seat.number, &seat.name))).to_string());
             }
@@ -158,6 +164,7 @@ impl Spec {
             leave_children: self.leave_children,
             success_codes: self.success_codes.clone(),
             blocking: self.hook().is_some_and(|hook| hook.blocking),
+            change,
         }
     }
 }

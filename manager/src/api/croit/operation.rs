@@ -101,7 +101,7 @@ pub(super) async fn service(
 }
 
 /// The cluster that a request is about: the one that it names, else the only one. With the host that watches it.
-fn cluster(croit: &Croit, named: Option<&str>) -> Result<(HostId, ClusterState)> {
+pub(super) fn cluster(croit: &Croit, named: Option<&str>) -> Result<(HostId, ClusterState)> {
     let mut all = croit.api.fleet.cluster_states();
     match named {
         Some(fsid) => {
@@ -155,13 +155,19 @@ pub(super) async fn flag(
         return Err(Error::not_found("there is no such flag; see /maintenance/flags"));
     }
     let (host, _) = cluster(&croit, parameters.get("cluster"))?;
-    let step = Step::CephFlag(CephFlag { flag, set });
+    made(&croit, &asker, host, Step::CephFlag(CephFlag { flag, set })).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// Makes a change of a cluster and answers with its task when that has ended, or as it is when [`PATIENCE`] is over. One that
+/// failed is a conflict with its reason.
+pub(super) async fn made(croit: &Croit, asker: &Asker, host: HostId, step: Step) -> Result<Task> {
     let id = croit.api.engine.operation_start(step, host, OperationOptions::default(), Some(asker.name())).await?;
-    let task = settled(&croit, id).await?;
+    let task = settled(croit, id).await?;
     if task.state.is_final() && task.status_code != 0 {
         return Err(Error::conflict(task.output.trim().to_owned()));
     }
-    Ok(empty(StatusCode::NO_CONTENT))
+    Ok(task)
 }
 
 /// A task when it has ended, or as it is when [`PATIENCE`] is over.

@@ -3,7 +3,7 @@
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use hostler_core::policy::Action;
 
-use super::{Croit, api_token, audit, document, hook, login, operation, run, script, secret, server, task};
+use super::{Croit, api_token, audit, document, hook, login, operation, run, script, secret, server, setting, task};
 
 /// What a route answers when all is well; for the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,18 @@ pub const ROUTES: &[Route] = &[
 
     route!(GET "/maintenance/flags", Some(ClusterRead), "maintenance", List("Flag"), "List the flags of the cluster.", operation::flags).asks(&["cluster"]),
     route!(PUT "/maintenance/flags/{flag}/{change}", Some(StepRun), "maintenance", Empty(204), "Set or unset a flag of the cluster.", operation::flag).asks(&["cluster"]),
+
+    route!(GET "/maintenance/recovery-speed", Some(ClusterRead), "maintenance", One("RecoverySpeed"), "Say how much of the OSDs' work may be recovery.", setting::recovery_speed).asks(&["cluster"]),
+    route!(PUT "/maintenance/recovery-speed", Some(StepRun), "maintenance", Empty(204), "Change how much of the OSDs' work may be recovery.", setting::set_recovery_speed).takes("RecoverySpeed").asks(&["cluster"]),
+    route!(GET "/maintenance/osd-full-ratios", Some(ClusterRead), "maintenance", One("FullRatios"), "Say from which fill on OSDs count as full.", setting::full_ratios).asks(&["cluster"]),
+    route!(PATCH "/maintenance/osd-full-ratios", Some(StepRun), "maintenance", Empty(204), "Change from which fill on OSDs count as full.", setting::set_full_ratios).takes("FullRatios").asks(&["cluster"]),
+    route!(GET "/maintenance/max-mds", Some(ClusterRead), "maintenance", List("MaxMds"), "Say how many metadata servers of each file system are active.", setting::max_mds).asks(&["cluster"]),
+    route!(PUT "/maintenance/max-mds", Some(StepRun), "maintenance", Empty(204), "Change how many metadata servers of a file system are active.", setting::set_max_mds).takes("MaxMds").asks(&["cluster"]),
+    route!(GET "/maintenance/allow-standby-replay", Some(ClusterRead), "maintenance", List("StandbyReplay"), "Say whether standby metadata servers follow the active ones.", setting::standby_replay).asks(&["cluster"]),
+    route!(PUT "/maintenance/allow-standby-replay", Some(StepRun), "maintenance", Empty(204), "Change whether standby metadata servers of a file system follow the active ones.", setting::set_standby_replay).takes("StandbyReplay").asks(&["cluster"]),
+    route!(GET "/maintenance/min-compat-client", Some(ClusterRead), "maintenance", One("MinCompatClient"), "Say which release clients must have.", setting::min_compat_client).asks(&["cluster"]),
+    route!(PUT "/maintenance/min-compat-client", Some(StepRun), "maintenance", Empty(204), "Change which release clients must have.", setting::set_min_compat_client).takes("MinCompatClient").asks(&["cluster"]),
+    route!(POST "/maintenance/osd/{id}/{how}", Some(StepRun), "maintenance", Empty(201), "Have an OSD scrubbed or deep-scrubbed.", setting::scrub).asks(&["cluster"]),
 
     route!(GET "/audit", Some(AuditRead), "audit", List("AuditInfo"), "List calls that could change something, newest first.", audit::list).asks(&["limit", "offset"]),
     route!(GET "/audit/{id}", Some(AuditRead), "audit", One("AuditInfo"), "Show such a call.", audit::show),

@@ -1,6 +1,7 @@
 //! Tasks: every long-running thing, with the fields of the dialect and some more (spec/hooks.md §3, §9).
 
 mod answer;
+mod named;
 mod pieces;
 mod query;
 mod stream;
@@ -22,12 +23,12 @@ use super::guard::Asker;
 use super::page::{Page, Paging, Plan, row};
 use super::parameters::Parameters;
 use crate::api::native::error::{Error, Result};
-use crate::api::native::path::Id;
 use crate::store::Connection;
 use crate::store::host::host_numbers;
-use crate::store::target::task_text;
+use crate::store::target::{Live, task_text};
 use crate::store::task::{Task, TaskQuery, step_list, task_active, task_find, task_page};
 use answer::tagged;
+use named::Named;
 pub(super) use stream::events;
 pub(super) use targets::{output, targets};
 pub(super) use view::TaskView;
@@ -59,13 +60,20 @@ async fn names(connection: &mut Connection, tasks: &[Task]) -> Result<HashMap<St
     Ok(all.into_iter().map(|(id, _, name)| (id.to_string(), name)).collect())
 }
 
+/// The end of what the script of a task wrote, also while it runs.
+async fn output_of(croit: &Croit, connection: &mut Connection, task: &Task, max: usize) -> Result<String> {
+    let so_far = |job| croit.api.engine.outputs.so_far(job);
+    let live: Option<Live<'_>> = if task.state.is_final() { None } else { Some(&so_far) };
+    Ok(task_text(connection, task.id, max, live).await?)
+}
+
 /// The views of tasks as lists have them.
 async fn in_list(croit: &Croit, connection: &mut Connection, tasks: Vec<Task>) -> Result<Vec<TaskView>> {
     let names = names(connection, &tasks).await?;
     let mut views = Vec::with_capacity(tasks.len());
     for mut task in tasks {
         if RUNS.contains(&task.kind.as_str()) && task.output.is_empty() {
-            task.output = task_text(connection, task.id, OUTPUT_IN_LIST).await?;
+            task.output = output_of(croit, connection, &task, OUTPUT_IN_LIST).await?;
         }
         task.output = view::plain(view::tail(&task.output, OUTPUT_IN_LIST));
         views.push(TaskView::of(croit, task, &names));
@@ -83,7 +91,7 @@ pub(super) async fn whole(croit: &Croit, id: TaskId) -> Result<TaskView> {
     let mut task = found.ok_or_else(|| Error::not_found(format!("there is no task {id}")))?;
     let steps = step_list(&mut connection, id).await?;
     if RUNS.contains(&task.kind.as_str()) && task.output.is_empty() {
-        task.output = task_text(&mut connection, id, OUTPUT_ALONE).await?;
+        task.output = output_of(croit, &mut connection, &task, OUTPUT_ALONE).await?;
     }
     task.output = view::tail(&task.output, OUTPUT_ALONE).to_owned();
     let names = names(&mut connection, std::slice::from_ref(&task)).await?;
@@ -146,7 +154,7 @@ pub(super) async fn status(State(croit): State<Croit>, parameters: Parameters, h
 }
 
 /// `GET /tasks/{id}`
-pub(super) async fn show(State(croit): State<Croit>, Id(id): Id<TaskId>, headers: HeaderMap) -> Result<Response> {
+pub(super) async fn show(State(croit): State<Croit>, Named(id): Named, headers: HeaderMap) -> Result<Response> {
     let view = whole(&croit, id).await?;
     tagged(&headers, &view)
 }
@@ -162,7 +170,7 @@ pub(super) struct AnswerBody {
 pub(super) async fn answer(
     State(croit): State<Croit>,
     asker: Asker,
-    Id(id): Id<TaskId>,
+    Named(id): Named,
     Json(body): Json<AnswerBody>,
 ) -> Result<Response> {
     croit.api.engine.task_answer(id, body.token, &body.response, asker.name()).await?;
@@ -170,7 +178,7 @@ pub(super) async fn answer(
 }
 
 /// `POST /tasks/{id}/cancel`
-pub(super) async fn cancel(State(croit): State<Croit>, asker: Asker, Id(id): Id<TaskId>) -> Result<Response> {
+pub(super) async fn cancel(State(croit): State<Croit>, asker: Asker, Named(id): Named) -> Result<Response> {
     croit.api.engine.task_cancel(id, asker.name()).await?;
     Ok(empty(StatusCode::CREATED))
 }

@@ -16,6 +16,7 @@ use super::query::{Page, Query};
 use super::section::{self, Sections};
 use crate::api::Api;
 use crate::fleet;
+use crate::store::cluster::{reach_find, reach_of_numbers};
 use crate::store::held::{held_find, held_of_numbers};
 use crate::store::host::{self, AgentState, Description, Host};
 use crate::store::introspection::{status_find, status_of_numbers};
@@ -57,9 +58,15 @@ pub async fn list(State(api): State<Api>, mut query: Query) -> Result<Json<Page<
     let mut statuses = status_of_numbers(&mut connection, numbers.0, numbers.1).await?;
     let mut marks = section_of_numbers(&mut connection, numbers.0, numbers.1).await?;
     let mut held = held_of_numbers(&mut connection, numbers.0, numbers.1).await?;
+    let mut reaches = reach_of_numbers(&mut connection, numbers.0, numbers.1).await?;
     let render = |host: Host| {
         let sections = aged(&api, &host, marks.remove(&host.id).unwrap_or_default());
-        let around = Around { status: statuses.remove(&host.id), sections, held: held.remove(&host.id) };
+        let around = Around {
+            reach: reaches.remove(&host.id).unwrap_or_default(),
+            status: statuses.remove(&host.id),
+            sections,
+            held: held.remove(&host.id),
+        };
         HostView::of(host, around, true)
     };
     Ok(Json(Page::new(found, limit, |host| host.number, render)))
@@ -79,7 +86,8 @@ async fn render(api: &Api, host: Host) -> Result<Json<HostView>> {
     let status = status_find(&mut connection, host.id).await?;
     let sections = aged(api, &host, section_list(&mut connection, host.id).await?);
     let held = held_find(&mut connection, host.id).await?;
-    Ok(Json(HostView::of(host, Around { status, sections, held }, false)))
+    let reach = reach_find(&mut connection, host.id).await?;
+    Ok(Json(HostView::of(host, Around { reach, status, sections, held }, false)))
 }
 
 /// How old the facts of a host are now.

@@ -1,11 +1,13 @@
 //! What scripts wrote: kept with their targets, put together when somebody reads it (spec/hooks.md §9, §10).
 
-use hostler_common::id::{HostId, TaskId};
-use hostler_common::job::{Captured, Stream};
+use hostler_common::id::{HostId, JobId, TaskId};
+use hostler_common::job::{Captured, Merged, Stream};
 use hostler_common::time::Timestamp;
+use hostler_core::run::target::TargetState;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::read::parse_job;
 use crate::store::tx::{Connection, Result};
 
 /// The output of one target.
@@ -70,15 +72,28 @@ pub async fn target_output(connection: &mut Connection, task: TaskId, host: Host
 /// How many targets are read in one go.
 const PAGE: i64 = 16;
 
+/// What a script wrote so far, while it runs.
+pub type Live<'a> = &'a (dyn Fn(JobId) -> Option<Merged> + Sync);
+
 /// The last `max` bytes of what a script wrote on all hosts of a task, one host after the other; with several hosts, each
-/// line begins with the host. Empty for a task that has no targets.
+/// line begins with the host. Empty for a task that has no targets. The store does not have what those wrote whose scripts
+/// still run: `live` knows it, and is not needed for a task that is over.
 ///
 /// # Errors
 /// See [`crate::store::Error`].
-pub async fn task_text(connection: &mut Connection, task: TaskId, max: usize) -> Result<String> {
-    let (mut parts, mut size, mut before): (Vec<String>, usize, Option<i64>) = (Vec::new(), 0, None);
+pub async fn task_text(
+    connection: &mut Connection,
+    task: TaskId,
+    max: usize,
+    live: Option<Live<'_>>,
+) -> Result<String> {
     let (total,): (i64,) =
         sqlx::query_as("select count(*) from target where task = $1").bind(task.0).fetch_one(&mut *connection).await?;
+    let mut parts = match live {
+        Some(live) => running_parts(connection, task, max, (live, total > 1)).await?,
+        None => Vec::new(),
+    };
+    let (mut size, mut before): (usize, Option<i64>) = (0, None);
     let page = if max <= 64 << 10 { 1 } else { PAGE };
     let text = format!(
         "{COLUMNS} where task = $1 and position < $2 and (output_bytes > 0 or error is not null) \
@@ -92,17 +107,42 @@ pub async fn task_text(connection: &mut Connection, task: TaskId, max: usize) ->
             .fetch_all(&mut *connection)
             .await?;
         for row in &rows {
-            before = Some(row.try_get("position")?);
+            let position = row.try_get("position")?;
+            before = Some(position);
             let part = lines(&kept_from(row)?, total > 1);
             size += part.len();
-            parts.push(part);
+            parts.push((position, part));
         }
         if rows.len() < usize::try_from(page).unwrap_or(1) {
             break;
         }
     }
-    parts.reverse();
-    Ok(last(&parts.concat(), max))
+    parts.sort_unstable_by_key(|(position, _)| *position);
+    Ok(last(&parts.into_iter().map(|(_, part)| part).collect::<String>(), max))
+}
+
+/// The last `max` bytes, or somewhat more, of what those targets wrote so far whose scripts run; each with its position.
+async fn running_parts(
+    connection: &mut Connection,
+    task: TaskId,
+    max: usize,
+    (live, prefixed): (Live<'_>, bool),
+) -> Result<Vec<(i64, String)>> {
+    let text = "select position, host_name, job_id from target \
+                where task = $1 and state = $2 and output_bytes = 0 order by position desc";
+    let rows: Vec<(i64, String, String)> =
+        sqlx::query_as(text).bind(task.0).bind(TargetState::Running.name()).fetch_all(connection).await?;
+    let (mut parts, mut size) = (Vec::new(), 0);
+    for (position, name, job) in rows {
+        if size >= max {
+            break;
+        }
+        let Some(so_far) = live(parse_job(&job)?) else { continue };
+        let part = lines(&Kept { name, bytes: so_far.bytes, marks: so_far.marks, error: None }, prefixed);
+        size += part.len();
+        parts.push((position, part));
+    }
+    Ok(parts)
 }
 
 /// The output of one target as lines; the reason of a failure is the last one, if the script said nothing itself.

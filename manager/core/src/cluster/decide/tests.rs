@@ -1,4 +1,4 @@
-use hostler_common::cluster::{Check, Health};
+use hostler_common::cluster::{Check, ConfigChange, Health};
 use hostler_common::time::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -181,6 +181,27 @@ fn a_crush_map_that_others_changed() {
     world.give(5, Input::Command(Command::CrushEnded { operation, change })).unwrap();
     world.report(6, 1, crush(13, "c"));
     assert_eq!(world.points().len(), 1);
+}
+
+#[test]
+fn options_that_others_changed_are_told_on_every_host_that_is_there() {
+    let log = |versions: &[u64]| {
+        let change =
+            |version: &u64| ConfigChange { version: *version, options: vec![format!("osd.{version}/debug_osd")] };
+        ClusterState { config_log: Some(versions.iter().map(change).collect()), ..state("HEALTH_OK", &[]) }
+    };
+    let mut world = World::new(&[1, 2]);
+    world.report(1, 1, log(&[3]));
+    world.report(2, 1, state("HEALTH_OK", &[]));
+    world.report(3, 2, log(&[5, 4, 3]));
+    assert!(world.occurrences.is_empty(), "the baseline, no answer, one that was not chosen");
+    world.report(4, 1, log(&[5, 4, 3]));
+    assert_eq!(world.points(), ["PostConfigChanged"; 2]);
+    let [one, two] = &world.occurrences[..] else { panic!("{:?}", world.occurrences) };
+    assert_eq!(one.values, ["", "", "osd.4/debug_osd,osd.5/debug_osd", "ok"].map(str::to_owned));
+    assert!(one.id != two.id && one.origin == Origin::External);
+    world.report(5, 1, log(&[5, 4, 3]));
+    assert_eq!(world.points().len(), 2);
 }
 
 proptest! {

@@ -59,7 +59,7 @@ fn told(sequence: &[(i64, &str)], end: i64) -> Vec<String> {
 type Case = (&'static [(i64, &'static str)], i64, &'static [&'static str]);
 
 #[test]
-fn sequences() {
+fn spec_13_4_sequences() {
     let cases: &[Case] = &[
         // The first answer is the baseline, whatever it is.
         (&[(0, "OSD_DOWN=1")], 300, &[]),
@@ -115,7 +115,7 @@ fn what_is_said_of_it() {
 }
 
 #[test]
-fn a_restart_tells_nothing_unless_something_changed() {
+fn spec_13_4_a_restart_tells_nothing_unless_something_changed() {
     let mut tracker = Tracker::default();
     assert_eq!(play(&mut tracker, &[(0, "OK"), (10, "A=1")], 60).len(), 1);
     let restart = |tracker: &Tracker| -> Tracker { serde_json::from_value(serde_json::json!(tracker)).unwrap() };

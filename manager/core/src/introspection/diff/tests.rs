@@ -103,96 +103,97 @@ fn sections_that_were_not_asked_for_are_no_change() {
 /// An edit of the document, and the one change that it makes.
 type Alarm = (fn(&mut Value), &'static str, Op, Severity);
 
+const ALARMS: &[Alarm] = &[
+    (
+        |new| drop(new["fleet"]["memory"]["modules"].as_array_mut().unwrap().remove(0)),
+        "/fleet/memory/modules/A1",
+        Op::Removed,
+        Severity::Alarm,
+    ),
+    (
+        |new| drop(new["inventory"]["disks"].as_array_mut().unwrap().remove(1)),
+        "/inventory/disks/S2",
+        Op::Removed,
+        Severity::Alarm,
+    ),
+    (
+        |new| new["inventory"]["memory"]["physical_mb"] = json!(131072),
+        "/inventory/memory/physical_mb",
+        Op::Changed,
+        Severity::Alarm,
+    ),
+    (
+        |new| new["inventory"]["memory"]["physical_mb"] = json!(524288),
+        "/inventory/memory/physical_mb",
+        Op::Changed,
+        Severity::Info,
+    ),
+    (
+        |new| new["inventory"]["memory"]["total"] = json!(269911011072_u64),
+        "/inventory/memory/total",
+        Op::Changed,
+        Severity::Info,
+    ),
+    (
+        |new| new["inventory"]["memory"]["total"] = json!(135011011072_u64),
+        "/inventory/memory/total",
+        Op::Changed,
+        Severity::Alarm,
+    ),
+    (
+        |new| new["inventory"]["interfaces"][0]["speed_mbps"] = json!(10000),
+        "/inventory/interfaces/0000:3b:00.0/speed_mbps",
+        Op::Changed,
+        Severity::Warning,
+    ),
+    (
+        |new| new["inventory"]["interfaces"][0]["speed_mbps"] = json!(100000),
+        "/inventory/interfaces/0000:3b:00.0/speed_mbps",
+        Op::Changed,
+        Severity::Info,
+    ),
+    (
+        |new| new["fleet"]["pci"][0]["current_link_width"] = json!(4),
+        "/fleet/pci/0000:5e:00.0/link_degraded",
+        Op::Changed,
+        Severity::Warning,
+    ),
+    (
+        |new| new["fleet"]["pci"][0]["current_link_speed"] = json!("8.0 GT/s PCIe"),
+        "/fleet/pci/0000:5e:00.0/link_degraded",
+        Op::Changed,
+        Severity::Warning,
+    ),
+    (
+        |new| new["inventory"]["disks"].as_array_mut().unwrap().push(json!({"name": "/dev/sdc", "wwn": "0x6"})),
+        "/inventory/disks/0x6",
+        Op::Added,
+        Severity::Warning,
+    ),
+    (
+        |new| new["inventory"]["bmc_address"] = json!("192.0.2.11"),
+        "/inventory/bmc_address",
+        Op::Changed,
+        Severity::Warning,
+    ),
+    (
+        |new| new["inventory"]["system_vendor"]["system_uuid"] = json!("5"),
+        "/inventory/system_vendor/system_uuid",
+        Op::Changed,
+        Severity::Alarm,
+    ),
+    (
+        |new| new["inventory"]["system_vendor"]["firmware"]["version"] = json!("2.2"),
+        "/inventory/system_vendor/firmware/version",
+        Op::Changed,
+        Severity::Info,
+    ),
+];
+
 #[test]
 fn hardware_alarms() {
-    let table: Vec<Alarm> = vec![
-        (
-            |new| drop(new["fleet"]["memory"]["modules"].as_array_mut().unwrap().remove(0)),
-            "/fleet/memory/modules/A1",
-            Op::Removed,
-            Severity::Alarm,
-        ),
-        (
-            |new| drop(new["inventory"]["disks"].as_array_mut().unwrap().remove(1)),
-            "/inventory/disks/S2",
-            Op::Removed,
-            Severity::Alarm,
-        ),
-        (
-            |new| new["inventory"]["memory"]["physical_mb"] = json!(131072),
-            "/inventory/memory/physical_mb",
-            Op::Changed,
-            Severity::Alarm,
-        ),
-        (
-            |new| new["inventory"]["memory"]["physical_mb"] = json!(524288),
-            "/inventory/memory/physical_mb",
-            Op::Changed,
-            Severity::Info,
-        ),
-        (
-            |new| new["inventory"]["memory"]["total"] = json!(269911011072_u64),
-            "/inventory/memory/total",
-            Op::Changed,
-            Severity::Info,
-        ),
-        (
-            |new| new["inventory"]["memory"]["total"] = json!(135011011072_u64),
-            "/inventory/memory/total",
-            Op::Changed,
-            Severity::Alarm,
-        ),
-        (
-            |new| new["inventory"]["interfaces"][0]["speed_mbps"] = json!(10000),
-            "/inventory/interfaces/0000:3b:00.0/speed_mbps",
-            Op::Changed,
-            Severity::Warning,
-        ),
-        (
-            |new| new["inventory"]["interfaces"][0]["speed_mbps"] = json!(100000),
-            "/inventory/interfaces/0000:3b:00.0/speed_mbps",
-            Op::Changed,
-            Severity::Info,
-        ),
-        (
-            |new| new["fleet"]["pci"][0]["current_link_width"] = json!(4),
-            "/fleet/pci/0000:5e:00.0/link_degraded",
-            Op::Changed,
-            Severity::Warning,
-        ),
-        (
-            |new| new["fleet"]["pci"][0]["current_link_speed"] = json!("8.0 GT/s PCIe"),
-            "/fleet/pci/0000:5e:00.0/link_degraded",
-            Op::Changed,
-            Severity::Warning,
-        ),
-        (
-            |new| new["inventory"]["disks"].as_array_mut().unwrap().push(json!({"name": "/dev/sdc", "wwn": "0x6"})),
-            "/inventory/disks/0x6",
-            Op::Added,
-            Severity::Warning,
-        ),
-        (
-            |new| new["inventory"]["bmc_address"] = json!("192.0.2.11"),
-            "/inventory/bmc_address",
-            Op::Changed,
-            Severity::Warning,
-        ),
-        (
-            |new| new["inventory"]["system_vendor"]["system_uuid"] = json!("5"),
-            "/inventory/system_vendor/system_uuid",
-            Op::Changed,
-            Severity::Alarm,
-        ),
-        (
-            |new| new["inventory"]["system_vendor"]["firmware"]["version"] = json!("2.2"),
-            "/inventory/system_vendor/firmware/version",
-            Op::Changed,
-            Severity::Info,
-        ),
-    ];
-    for (edit, path, op, severity) in table {
-        assert_eq!(changes(edit), one(path, op, severity), "{path}");
+    for (edit, path, op, severity) in ALARMS {
+        assert_eq!(changes(edit), one(path, *op, *severity), "{path}");
     }
 }
 

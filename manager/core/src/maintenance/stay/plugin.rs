@@ -161,6 +161,7 @@ impl Draft<'_> {
             leave_children: false,
             success_codes: vec![SKIPPED, REBOOT],
             blocking: true,
+            change: None,
         };
         self.order_here(Work::Script(Box::new(run)), Duration::from_secs(seconds), again);
     }
@@ -184,6 +185,7 @@ impl Draft<'_> {
             leave_children: false,
             success_codes: Vec::new(),
             blocking: true,
+            change: None,
         };
         self.order_job(host, Work::Script(Box::new(run)), Duration::from_secs(PROBE_WITHIN), true);
     }

@@ -2,7 +2,7 @@
 
 use hostler_common::id::HostId;
 use hostler_common::job::Captured;
-use hostler_common::step::{CrushEdit, DiskPurpose, FormatDisk, OsdMode};
+use hostler_common::step::{CrushEdit, DiskPurpose, FormatDisk, NetworkChange, NetworkFile, OsdMode};
 use hostler_common::time::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -76,6 +76,14 @@ fn close(decision: &Decision<Operation>) -> Option<(TaskEnd, String)> {
     })
 }
 
+/// The document that the task gets.
+fn result(decision: &Decision<Operation>) -> Option<Value> {
+    decision.effects.iter().find_map(|effect| match effect {
+        Effect::Task(TaskChange::Result { result, .. }) => result.clone(),
+        _ => None,
+    })
+}
+
 fn read(operation: &Operation, version: u64, hash: &str) -> Input<Command> {
     ended(
         operation,
@@ -102,6 +110,50 @@ fn hooks_before_then_the_step_then_hooks_after() {
     assert_eq!(close(&done), Some((TaskEnd::Finished, "warning: w\ndone".into())));
 }
 
+/// All that is told of a decision, in its order.
+fn all_told(decision: &Decision<Operation>) -> Vec<Occurrence> {
+    let words = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::Tell(message) => serde_json::from_value(message.body.clone()).ok(),
+        _ => None,
+    });
+    words.filter_map(|word| if let Word::Occur { occurrence, .. } = word { Some(*occurrence) } else { None }).collect()
+}
+
+#[test]
+fn a_change_of_the_network_is_a_change_of_the_configuration_also_where_it_was_put_back() {
+    let file = |path: &str| NetworkFile { path: path.into(), contents: None };
+    let files = vec![file("/etc/systemd/network/a.network"), file("/etc/systemd/network/b.network")];
+    let change = Step::Network(NetworkChange { interfaces: vec!["eth0".into(), "eth1".into()], files, confirm_s: 30 });
+    for (state, result, reason, went) in [
+        (JobState::Succeeded, json!({ "changed": true, "detail": "", "after": { "result": "ok" } }), None, "ok"),
+        (
+            JobState::Failed,
+            json!({ "changed": false, "detail": "", "after": { "result": "rolled_back" } }),
+            Some("put back"),
+            "rolled_back",
+        ),
+        (JobState::Failed, json!(null), Some("half of it"), "half of it"),
+    ] {
+        let doing = start(change.clone(), OperationOptions::default()).next.decide(verdict(0, None), &cx(1)).unwrap();
+        let done = doing.next.decide(ended(&doing.next, state, &result, reason), &cx(2)).unwrap();
+        let [network, configuration] = &all_told(&done)[..] else { panic!("{done:?}") };
+        assert_eq!(
+            (network.point, &network.values[..]),
+            (HookPoint::PostNetworkConfig, &["eth0,eth1", "", went].map(str::to_owned)[..])
+        );
+        let objects = "/etc/systemd/network/a.network,/etc/systemd/network/b.network";
+        assert_eq!(
+            (configuration.point, &configuration.values[..]),
+            (HookPoint::PostConfigChanged, &["", "", objects, went].map(str::to_owned)[..])
+        );
+        assert_ne!(network.id, configuration.id);
+    }
+    let forced = OperationOptions { skip_hooks: true, depth: 0 };
+    let doing = start(change, forced);
+    let done = doing.next.decide(ended(&doing.next, JobState::Succeeded, &json!(null), None), &cx(2)).unwrap();
+    assert!(all_told(&done).is_empty());
+}
+
 #[test]
 fn a_veto_prevents_the_step() {
     let begun = start(format(), OperationOptions::default());
@@ -110,6 +162,27 @@ fn a_veto_prevents_the_step() {
     assert_eq!(step(&vetoed), None);
     assert_eq!(close(&vetoed), Some((TaskEnd::Failed, format!("warning: w\n{veto}"))));
     assert!(told(&vetoed).is_none(), "nothing happened, so nobody is told");
+}
+
+#[test]
+fn why_a_step_failed_is_in_result_output_and_history() {
+    let begun = start(format(), OperationOptions { skip_hooks: true, depth: 0 });
+    let why = "format_disk: not begun: /dev/sdb is mounted";
+    for (state, long) in [(JobState::Failed, 1), (JobState::Refused, 1), (JobState::Failed, 10_000)] {
+        let why = why.repeat(long);
+        let failed = begun.next.decide(ended(&begun.next, state, &Value::Null, Some(&why)), &cx(1)).unwrap();
+        let kept = clip(&why, REASON_MAX);
+        assert_eq!(close(&failed), Some((TaskEnd::Failed, kept.to_owned())));
+        let told = result(&failed).unwrap();
+        assert_eq!((&told["state"], &told["error"]), (&json!(state.name()), &json!(kept)));
+        let line = failed.steps.last().unwrap();
+        let wanted = (machine::StepOutcome::Failed, "format_disk", kept);
+        assert_eq!((line.outcome, line.what.as_str(), line.detail.as_str()), wanted);
+    }
+    let put_back = json!({ "changed": false, "detail": "put back", "after": { "result": "rolled_back" } });
+    let failed = begun.next.decide(ended(&begun.next, JobState::Failed, &put_back, Some("no")), &cx(1)).unwrap();
+    let told = result(&failed).unwrap();
+    assert_eq!((&told["after"]["result"], &told["error"]), (&json!("rolled_back"), &json!("no")), "{told}");
 }
 
 #[test]

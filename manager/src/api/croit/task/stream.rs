@@ -19,10 +19,10 @@ use tokio::sync::watch;
 
 use super::super::Croit;
 use super::super::parameters::Parameters;
+use super::named::Named;
 use super::pieces::stream_name;
 use super::{TaskView, whole};
 use crate::api::native::error::Result;
-use crate::api::native::path::Id;
 use crate::engine::output::{Live, Watcher};
 use crate::store::task::{Seat, task_jobs};
 
@@ -35,7 +35,7 @@ const GATHER: Duration = Duration::from_millis(50);
 /// `GET /tasks/{id}/events`
 pub(in super::super) async fn events(
     State(croit): State<Croit>,
-    Id(id): Id<TaskId>,
+    Named(id): Named,
     parameters: Parameters,
 ) -> Result<Response> {
     let watcher = parameters.flag("output")?.then(|| croit.api.engine.outputs.watch());

@@ -19,9 +19,9 @@ use serde_json::json;
 
 use super::super::Croit;
 use super::super::parameters::Parameters;
+use super::named::Named;
 use super::pieces::pieces;
 use crate::api::native::error::{Error, Result};
-use crate::api::native::path::Id;
 use crate::engine::output::{Live, Watcher};
 use crate::store::Connection;
 use crate::store::target::{target_job, target_list, target_output};
@@ -81,7 +81,7 @@ async fn check(connection: &mut Connection, id: TaskId) -> Result<()> {
 /// `GET /tasks/{id}/targets`
 pub(in super::super) async fn targets(
     State(croit): State<Croit>,
-    Id(id): Id<TaskId>,
+    Named(id): Named,
     parameters: Parameters,
 ) -> Result<Response> {
     let limit = parameters.number("limit")?.unwrap_or(TARGETS_MAX).clamp(1, TARGETS_MAX);
@@ -95,7 +95,7 @@ pub(in super::super) async fn targets(
 /// `GET /tasks/{id}/output`
 pub(in super::super) async fn output(
     State(croit): State<Croit>,
-    Id(id): Id<TaskId>,
+    Named(id): Named,
     parameters: Parameters,
 ) -> Result<Response> {
     let offset = parameters.number::<u64>("offset")?.unwrap_or(0);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::identity;
 use super::super::section::{self, Sections};
+use crate::store::cluster::Reach;
 use crate::store::held::HeldInfo;
 use crate::store::host::Host;
 use crate::store::introspection::Status;
@@ -23,6 +24,7 @@ pub struct HostView {
     labels: Value,
     zone: Option<String>,
     agent: AgentView,
+    cluster: Option<String>,
     created_at: String,
     introspection: Option<IntrospectionView>,
     summary: Option<Map<String, Value>>,
@@ -35,6 +37,8 @@ pub struct HostView {
 /// What is known of a host besides its own record.
 #[derive(Clone, Debug, Default)]
 pub struct Around {
+    /// What its agent said when it connected.
+    pub reach: Reach,
     /// The record of its last introspection.
     pub status: Option<Status>,
     /// How old its facts are.
@@ -54,6 +58,7 @@ struct AgentView {
     certificate_serial: Option<String>,
     certificate_expires_at: Option<String>,
     boot_id: Option<String>,
+    degraded: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -93,7 +98,9 @@ impl HostView {
                 certificate_serial: host.certificate_serial,
                 certificate_expires_at: moment(host.certificate_expires_at),
                 boot_id: host.boot_id,
+                degraded: around.reach.degraded,
             },
+            cluster: around.reach.fsid,
             created_at: host.created_at.rfc3339(),
             introspection: around.status.map(|status| IntrospectionView {
                 state: status.state.name(),
