@@ -1,7 +1,7 @@
 //! The settings of the agent: `/etc/hostler/agent.toml`, overridden by the environment. The host's own file caps what the
 //! manager may order at all (design §5).
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use hostler_common::script::Digest;
 use hostler_common::step::Step;
@@ -58,6 +58,8 @@ pub struct Allow {
     pub jobs: Vec<String>,
     /// Kinds of steps, for jobs of the kind `step`.
     pub steps: Vec<String>,
+    /// Folders below which fetched files may be put.
+    pub paths: Vec<PathBuf>,
     /// How many jobs run at once; scripts have a number of their own (spec/hooks.md §10).
     pub jobs_at_once: usize,
     /// Which scripts.
@@ -88,6 +90,7 @@ impl Default for Allow {
         Self {
             jobs: all(&JOB_KINDS),
             steps: all(&Step::NAMES),
+            paths: vec!["/var/lib/hostler-agent/files".into()],
             jobs_at_once: 4,
             scripts: AllowScripts::All,
             script_digests: Vec::new(),
@@ -134,6 +137,10 @@ impl Settings for Config {
         }
         if let Some(name) = self.allow.steps.iter().find(|name| !Step::NAMES.contains(&name.as_str())) {
             return Err(Wrong::new("allow.steps", format!("{name:?} is not one of {}", Step::NAMES.join(", "))));
+        }
+        let plain = |path: &&PathBuf| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
+        if let Some(path) = self.allow.paths.iter().find(|path| !plain(path)) {
+            return Err(Wrong::new("allow.paths", format!("{} is not an absolute path without ..", path.display())));
         }
         if !(1..=64).contains(&self.allow.jobs_at_once) {
             return Err(Wrong::new("allow.jobs_at_once", "must be from 1 to 64"));
@@ -192,6 +199,8 @@ mod tests {
             ("[allow]\njobs = [\"dance\"]", ": allow.jobs: \"dance\" is not one of introspect, script, step"),
             ("[allow]\njobs = \"introspect\"", ": allow.jobs: must be a list"),
             ("[allow]\nsteps = [\"dance\"]", ": allow.steps: \"dance\" is not one of format_disk, ceph_daemon"),
+            ("[allow]\npaths = [\"files\"]", ": allow.paths: files is not an absolute path"),
+            ("[allow]\npaths = [\"/a/../b\"]", ": allow.paths: /a/../b is not an absolute path"),
             ("[allow]\njobs_at_once = 0", ": allow.jobs_at_once: must be from 1 to 64"),
             ("[allow]\njobs_at_once = -1", ": allow.jobs_at_once: must be a whole number"),
             ("managers = [\"host\"]", ": managers: \"host\" is not HOST:PORT"),

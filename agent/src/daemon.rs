@@ -1,8 +1,10 @@
 //! The running agent: gives what happens to the runner and carries out what it answers, in order.
 
+mod downloads;
 mod local;
 mod outbox;
 mod programs;
+mod reboots;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +16,7 @@ use std::time::Duration;
 use hostler_common::id::JobId;
 use hostler_common::job::{JobSpec, Work};
 use hostler_common::script::Digest;
+use hostler_common::step::Step;
 use hostler_common::time::{Clock, SystemClock};
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
@@ -26,7 +29,9 @@ use uuid::Uuid;
 use self::outbox::{Item, Outbox};
 use self::programs::fate;
 use self::streams::Streams;
+use crate::boot;
 use crate::config::Config;
+use crate::downloads::Downloads;
 use crate::hooks::Hooks;
 use crate::hooks::startup::{Start, Startup};
 use crate::journal::Journal;
@@ -58,6 +63,9 @@ pub struct Daemon {
     streams: Streams,
     scripts: Scripts,
     hooks: Hooks,
+    downloads: Downloads,
+    /// Which jobs wait for which file.
+    downloading: BTreeMap<Digest, Vec<JobId>>,
     start: Start,
     /// The occurrence of this start.
     before_start: Uuid,
@@ -86,6 +94,8 @@ enum Inner {
     Ended(JobId),
     /// A script is here, or cannot be had.
     Fetched(Digest, Result<(), String>),
+    /// A file is here, or cannot be had.
+    Downloaded(Digest, Result<(), String>),
     /// The reach of a cluster was found out.
     Reach(Option<String>),
 }
@@ -112,14 +122,15 @@ impl Daemon {
         let bell = bell.inspect_err(|error| tracing::warn!(%error, "ends of programs are found out later")).ok();
         let limits = Limits { kinds: config.allow.jobs.clone(), at_once: config.allow.jobs_at_once };
         let steps = &config.allow.steps;
-        let fitness = |spec: &JobSpec| fitness(&scripts, steps, spec);
+        let downloads = Downloads::open(&state_dir, &config.allow.paths)?;
+        let fitness = |spec: &JobSpec| fitness(&scripts, steps, &downloads, spec);
         let entries = journal.entries()?;
         let (runner, effects) = Runner::recover(limits, entries, |spec| fate(&journal, spec), fitness);
         scripts.places.tidy(|job| runner.entry(job).is_some_and(open));
         let (inner, happened) = mpsc::channel(64);
         let (see, seen) = mpsc::channel(64);
         let mut daemon = Self {
-            start: Start::note(&state_dir, &boot_id(), env!("CARGO_PKG_VERSION"))?,
+            start: Start::note(&state_dir, &boot::id(), env!("CARGO_PKG_VERSION"))?,
             journal,
             runner,
             identity,
@@ -131,6 +142,8 @@ impl Daemon {
             streams: Streams::default(),
             scripts,
             hooks,
+            downloads,
+            downloading: BTreeMap::new(),
             before_start: Uuid::now_v7(),
             startup: Startup::Done,
             ready: Some(ready),
@@ -145,6 +158,7 @@ impl Daemon {
             seen,
         };
         daemon.tidy_folders();
+        daemon.tidy_downloads();
         daemon.perform(effects).await;
         Ok(daemon)
     }
@@ -191,7 +205,7 @@ impl Daemon {
         let journal = self.runner.journal();
         let hello = v1::Hello {
             version: env!("CARGO_PKG_VERSION").into(),
-            boot_id: boot_id(),
+            boot_id: boot::id(),
             clock_us: SystemClock.now().as_micros(),
             capabilities: self.capabilities.clone(),
             journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
@@ -242,7 +256,7 @@ impl Daemon {
             _ => Ok(()),
         };
         let fitness = match kept {
-            Ok(()) => fitness(&self.scripts, &self.steps, &spec),
+            Ok(()) => fitness(&self.scripts, &self.steps, &self.downloads, &spec),
             Err(reason) => Fitness::Refused(reason),
         };
         self.give(Input::Deliver(spec, fitness)).await;
@@ -259,6 +273,7 @@ impl Daemon {
                     tracing::warn!(script = %digest, reason, "a script cannot be had");
                 }
             }
+            Inner::Downloaded(digest, fetched) => self.downloaded(digest, fetched).await,
             Inner::Reach(fsid) => {
                 if fsid.is_some() && self.outbox.link().is_some() {
                     // The hello says so.
@@ -361,8 +376,10 @@ impl Daemon {
     }
 
     fn fetch_for(&mut self, job: JobId) {
-        if let Some(Work::Script(run)) = self.runner.entry(job).map(|entry| &entry.spec.work) {
-            self.fetch(run.script.digest, Some(job));
+        match self.runner.entry(job).map(|entry| &entry.spec.work) {
+            Some(Work::Script(run)) => self.fetch(run.script.digest, Some(job)),
+            Some(Work::Step(_)) => self.download(job),
+            Some(Work::Introspect { .. }) | None => {}
         }
     }
 
@@ -397,17 +414,17 @@ fn has_secrets(entry: &Entry) -> bool {
     matches!(&entry.spec.work, Work::Script(run) if !run.secrets.is_empty())
 }
 
-fn fitness(scripts: &Scripts, steps: &[String], spec: &JobSpec) -> Fitness {
+fn fitness(scripts: &Scripts, steps: &[String], downloads: &Downloads, spec: &JobSpec) -> Fitness {
     match &spec.work {
         Work::Script(run) => scripts.fitness(spec.id, run),
         Work::Step(step) if !steps.iter().any(|allowed| allowed == step.name()) => {
             let name = step.name();
             Fitness::Refused(format!("this host does not allow the step {name} ([allow] steps in its agent.toml)"))
         }
-        Work::Introspect { .. } | Work::Step(_) => Fitness::Ready,
+        Work::Step(step) => match step.as_ref() {
+            Step::Fetch(fetch) => downloads.fitness(fetch),
+            _ => Fitness::Ready,
+        },
+        Work::Introspect { .. } => Fitness::Ready,
     }
-}
-
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

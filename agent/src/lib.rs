@@ -2,11 +2,13 @@
 
 pub mod artifacts;
 pub mod backoff;
+pub mod boot;
 pub mod bus;
 pub mod ceph;
 pub mod config;
 pub mod daemon;
 pub mod dial;
+pub mod downloads;
 pub mod hooks;
 pub mod identity;
 pub mod join;

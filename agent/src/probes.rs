@@ -38,7 +38,7 @@ mod os;
 mod ovs;
 mod packages;
 mod pci;
-mod pending;
+pub(crate) mod pending;
 mod rpm;
 mod run;
 mod smart;
@@ -49,6 +49,8 @@ mod system;
 mod time;
 mod udev;
 mod usb;
+
+pub(crate) use time::offset_us;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -25,14 +25,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use hostler_common::job::{self, Captured, JobState, Merged, Outcome, Stream};
-use hostler_common::time::Timestamp;
+use hostler_common::time::{Clock as _, SystemClock, Timestamp};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use self::contain::{Contained, Kind, Limits, Usage};
 use self::stage::Script;
-use crate::files::{read_json, write_plain};
+use crate::files::{read_json, write_json, write_plain, write_synced};
 
 /// What a supervisor is to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -216,6 +216,31 @@ impl Folder {
             stdout: Captured { head: part("stdout.head")?, tail: part("stdout.tail")?, total: end.stdout_total },
             stderr: Captured { head: part("stderr.head")?, tail: part("stderr.tail")?, total: end.stderr_total },
         }))
+    }
+
+    /// Records another end than the one that the supervisor left, if it left any: for programs whose end says nothing of what
+    /// they were to do.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn settle(&self, state: JobState, reason: Option<String>, stdout: &[u8]) -> io::Result<()> {
+        match std::fs::remove_file(self.file("stdout.tail")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        write_synced(&self.file("stdout.head"), stdout)?;
+        let end = self.end()?.unwrap_or_else(|| End::new(state));
+        let end = End {
+            state,
+            exit_code: (state == JobState::Succeeded).then_some(0),
+            signal: None,
+            reason,
+            stdout_total: stdout.len() as u64,
+            ended_at: Some(SystemClock.now()),
+            ..end
+        };
+        // The end comes last: where it is, the rest is.
+        write_json(&self.file("end.json"), &end)
     }
 
     /// Whether a supervisor lives.

@@ -7,20 +7,35 @@
 //! Adding a step is one file in this folder, one line in [`perform`], and its variant and name in `hostler_common::step`.
 
 pub mod ceph_daemon;
+pub mod ceph_daemons;
+pub mod ceph_drain;
 pub mod ceph_flag;
+pub mod ceph_host;
+pub mod ceph_noout;
+pub mod ceph_sample;
 pub mod ceph_setting;
+pub mod ceph_stop_check;
 pub mod cephfs_snapshot;
 pub mod crush;
 pub mod disk;
+pub mod dummy;
+pub mod fetch;
 pub mod format_disk;
+pub mod locks;
 pub mod network;
+pub mod packages;
+pub mod precheck;
 pub mod rbd_snapshot;
+pub mod reboot;
 pub mod systemd;
 pub mod unit;
 
+#[cfg(test)]
+mod fixture;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -57,6 +72,9 @@ pub enum Failure {
     /// It was begun and put back; the result says so, too.
     #[error("{}", .0.detail)]
     Undone(Box<StepResult>),
+    /// It only looked, and something is not as it should be; the result says what it found.
+    #[error("{}", .0.detail)]
+    Unfit(Box<StepResult>),
 }
 
 impl Failure {
@@ -78,6 +96,10 @@ pub struct Context {
     pub runtime_dir: PathBuf,
     /// The agent's state folder.
     pub state_dir: PathBuf,
+    /// Folders below which fetched files may be put.
+    pub paths: Vec<PathBuf>,
+    /// The folder of the job that this is; `None` if an agent did not start it.
+    pub job: Option<PathBuf>,
 }
 
 impl Context {
@@ -111,6 +133,17 @@ pub fn perform(step: &Step, context: &Context) -> Result<StepResult, Failure> {
         Step::CephFlag(step) => ceph_flag::run(step, context),
         Step::CephSetting(step) => ceph_setting::run(step, context),
         Step::CephScrub(step) => ceph_setting::scrub(step, context),
+        Step::Dummy => dummy::run(),
+        Step::CephHost => ceph_host::run(context),
+        Step::CephSample(step) => ceph_sample::run(step, context),
+        Step::CephStopCheck(daemons) => ceph_stop_check::run(daemons, context),
+        Step::CephNoout(step) => ceph_noout::run(step, context),
+        Step::Precheck(step) => precheck::run(step),
+        Step::Reboot(step) => reboot::run(step, context),
+        Step::Packages(step) => packages::run(step, context),
+        Step::Fetch(step) => fetch::run(step, context),
+        Step::CephDaemons(step) => ceph_daemons::run(step, context),
+        Step::CephDrain(step) => ceph_drain::run(step, context),
     }
 }
 
@@ -123,6 +156,9 @@ pub struct Arguments {
     /// The agent's state folder
     #[arg(long, default_value = "/var/lib/hostler-agent")]
     pub state_dir: PathBuf,
+    /// A folder below which fetched files may be put; may be given several times
+    #[arg(long = "allow-path", value_name = "DIR")]
+    pub paths: Vec<PathBuf>,
     /// Folder for what is kept until the next boot
     #[arg(long, default_value = ours::RUNTIME_DIR)]
     pub runtime_dir: PathBuf,
@@ -139,7 +175,7 @@ pub fn run_cli(arguments: Arguments, output: &mut dyn Write, errors: &mut dyn Wr
     writeln!(errors, "{error:#}").ok();
     match error.downcast_ref() {
         Some(Failure::Refused(_)) => ExitCode::from(REFUSED),
-        Some(Failure::Broken(_) | Failure::Undone(_)) | None => ExitCode::FAILURE,
+        Some(Failure::Broken(_) | Failure::Undone(_) | Failure::Unfit(_)) | None => ExitCode::FAILURE,
     }
 }
 
@@ -153,11 +189,12 @@ fn make(arguments: Arguments, output: &mut dyn Write) -> anyhow::Result<()> {
         None => std::io::stdin().take(STEP_MAX).read_to_end(&mut text)?,
     };
     let step: Step = serde_json::from_slice(&text)?;
-    let Arguments { state_dir, runtime_dir, .. } = arguments;
-    let done = perform(&step, &Context { ceph: Access::default(), runtime_dir, state_dir });
+    let Arguments { file, state_dir, runtime_dir, paths, .. } = arguments;
+    let job = file.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let done = perform(&step, &Context { ceph: Access::default(), runtime_dir, state_dir, paths, job });
     let said = match &done {
         Ok(result) => Some(result),
-        Err(Failure::Undone(result)) => Some(result.as_ref()),
+        Err(Failure::Undone(result) | Failure::Unfit(result)) => Some(result.as_ref()),
         Err(_) => None,
     };
     if let Some(result) = said {
@@ -183,6 +220,12 @@ fn asked<T>(answer: Result<T, Error>) -> Result<T, Failure> {
 /// An order that is given in the middle.
 fn ordered<T>(answer: Result<T, Error>) -> Result<T, Failure> {
     answer.map_err(Failure::broken)
+}
+
+/// The name that the operating system gives this host, by which daemons of Ceph say where they run.
+fn node_name() -> Result<String, Failure> {
+    let name = nix::unistd::gethostname().map_err(Failure::refused)?;
+    name.into_string().map_err(|_| Failure::Refused("the name of this host is not UTF-8".into()))
 }
 
 /// Checks a name that becomes an argument of a program of Ceph.

@@ -51,6 +51,8 @@ uuid_ids! {
     ProjectId;
     /// An introspection rule.
     RuleId;
+    /// A maintenance session.
+    SessionId;
     /// A user of the embedded identity store.
     UserId;
 }

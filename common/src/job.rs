@@ -83,7 +83,7 @@ impl Work {
         match self {
             Self::Introspect { .. } => true,
             Self::Script(_) => false,
-            Self::Step(step) => matches!(**step, Step::CrushRead),
+            Self::Step(step) => step.idempotent(),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Steps: changes of a host or of its Ceph cluster that agents know how to make (spec/hooks.md §7). Each is checked before it
 //! begins, says what it changed, and can be asked for by operators, hooks and machines alike.
 
+pub mod maintenance;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use maintenance::{CephDaemons, CephDrain, CephNoout, CephSampleRequest, Daemons, Fetch, Packages, Precheck, Reboot};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +35,28 @@ pub enum Step {
     CephSetting(CephSetting),
     /// Have the data of an OSD checked (spec/hooks.md §4.2).
     CephScrub(CephScrub),
+    /// Do nothing, and say on which host (spec/maintenance.md §5.4).
+    Dummy,
+    /// Find out whether the host may be worked on (spec/maintenance.md §3.7).
+    Precheck(Precheck),
+    /// Boot anew, and succeed when the host is back with another boot id (spec/maintenance.md §3.7).
+    Reboot(Reboot),
+    /// Upgrade or install packages (spec/maintenance.md §5.4).
+    Packages(Packages),
+    /// Fetch a file from the manager and put it in its place (spec/maintenance.md §5.5).
+    Fetch(Fetch),
+    /// Find out which daemons of Ceph are on this host (spec/maintenance.md §8.1).
+    CephHost,
+    /// Read the health of the cluster (spec/maintenance.md §8.4).
+    CephSample(CephSampleRequest),
+    /// Ask whether daemons may stop (spec/maintenance.md §8.2).
+    CephStopCheck(Daemons),
+    /// Stop, start or hand over daemons of this host (spec/maintenance.md §8.6).
+    CephDaemons(CephDaemons),
+    /// Set or unset `noout` of a CRUSH bucket, and read it back (spec/maintenance.md §8.3).
+    CephNoout(CephNoout),
+    /// Move all data away from OSDs, or let them have data again (spec/maintenance.md §8.6).
+    CephDrain(CephDrain),
 }
 
 impl Step {
@@ -49,11 +75,42 @@ impl Step {
             Self::CephFlag(_) => "ceph_flag",
             Self::CephSetting(_) => "ceph_setting",
             Self::CephScrub(_) => "ceph_scrub",
+            Self::Dummy => "dummy",
+            Self::Precheck(_) => "precheck",
+            Self::Reboot(_) => "reboot",
+            Self::Packages(_) => "packages",
+            Self::Fetch(_) => "fetch",
+            Self::CephHost => "ceph_host",
+            Self::CephSample(_) => "ceph_sample",
+            Self::CephStopCheck(_) => "ceph_stop_check",
+            Self::CephDaemons(_) => "ceph_daemons",
+            Self::CephNoout(_) => "ceph_noout",
+            Self::CephDrain(_) => "ceph_drain",
         }
     }
 
+    /// Whether making it again after an unknown outcome is harmless: it only reads, or it brings about a state rather than a
+    /// change.
+    #[must_use]
+    pub fn idempotent(&self) -> bool {
+        matches!(
+            self,
+            Self::CrushRead
+                | Self::CephFlag(_)
+                | Self::Dummy
+                | Self::Precheck(_)
+                | Self::Fetch(_)
+                | Self::CephHost
+                | Self::CephSample(_)
+                | Self::CephStopCheck(_)
+                | Self::CephDaemons(_)
+                | Self::CephNoout(_)
+                | Self::CephDrain(_)
+        )
+    }
+
     /// All names, in the order of the variants.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 22] = [
         "format_disk",
         "ceph_daemon",
         "unit",
@@ -65,6 +122,17 @@ impl Step {
         "ceph_flag",
         "ceph_setting",
         "ceph_scrub",
+        "dummy",
+        "precheck",
+        "reboot",
+        "packages",
+        "fetch",
+        "ceph_host",
+        "ceph_sample",
+        "ceph_stop_check",
+        "ceph_daemons",
+        "ceph_noout",
+        "ceph_drain",
     ];
 }
 

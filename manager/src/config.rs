@@ -12,6 +12,7 @@ use serde::Deserialize;
 mod check;
 mod croit;
 mod event;
+mod maintenance;
 mod proof;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod watch;
 
 pub use croit::Croit;
 pub use event::{Events, Webhooks};
+pub use maintenance::Maintenance;
 pub use proof::{CertificateRole, ClientCertificate, Keystone};
 pub use watch::{Leases, Watch};
 
@@ -61,6 +63,9 @@ pub struct Config {
     /// Programs elsewhere that are told of events.
     #[serde(default)]
     pub webhooks: Webhooks,
+    /// Maintenance sessions.
+    #[serde(default)]
+    pub maintenance: Maintenance,
     /// How long finished things are kept.
     #[serde(default)]
     pub retention: Retention,

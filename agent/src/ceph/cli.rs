@@ -51,7 +51,7 @@ fn words(command: &Value) -> Result<Vec<String>, Error> {
             Value::Bool(false) => {}
             Value::Bool(true) => words.push(format!("--{}", name.replace('_', "-"))),
             Value::Array(list) => words.extend(list.iter().map(text)),
-            other if name == "group_name" => words.extend(["--group_name".into(), text(other)]),
+            other if matches!(name.as_str(), "group_name" | "max") => words.extend([format!("--{name}"), text(other)]),
             other => words.push(text(other)),
         }
     }
@@ -103,6 +103,7 @@ mod tests {
                 "fs subvolume ls fs --group_name g",
             ),
             (json!({"prefix": "osd setcrushmap", "prior_version": 9}), "osd setcrushmap 9"),
+            (json!({"prefix": "osd ok-to-stop", "ids": ["1"], "max": 4}), "osd ok-to-stop 1 --max 4"),
             (
                 json!({"prefix": "osd set", "key": "full", "yes_i_really_mean_it": true}),
                 "osd set full --yes-i-really-mean-it",

@@ -1,5 +1,7 @@
 //! What answers of Ceph mean. Unknown fields are ignored, missing ones have a harmless meaning: releases differ.
 
+use std::collections::BTreeMap;
+
 use hostler_common::cluster::{Check, ConfigChange, Health};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -152,6 +154,20 @@ pub fn rbd_snapshots(answer: &Value) -> Vec<RbdSnapshot> {
 pub fn names(answer: &Value) -> Vec<String> {
     let list = answer.as_array().into_iter().flatten();
     list.filter_map(|entry| entry.as_str().or_else(|| entry["name"].as_str()).map(str::to_owned)).collect()
+}
+
+/// The texts that the objects of a list have there.
+#[must_use]
+pub fn names_at(answer: &Value, key: &str) -> Vec<String> {
+    let list = answer.as_array().into_iter().flatten();
+    list.filter_map(|entry| entry[key].as_str().map(str::to_owned)).collect()
+}
+
+/// Flags of CRUSH buckets, such as `{"host1": ["noout"]}`, from the answer to `osd dump`.
+#[must_use]
+pub fn node_flags(answer: &Value) -> BTreeMap<String, Vec<String>> {
+    let flags = answer["crush_node_flags"].as_object().into_iter().flatten();
+    flags.map(|(node, flags)| (node.clone(), names(flags))).collect()
 }
 
 /// Pools that RBD uses, from the answer to `osd pool ls detail`.

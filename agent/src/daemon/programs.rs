@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use hostler_common::id::JobId;
 use hostler_common::job::{DOCUMENT_MAX, JobSpec, JobState, Work};
+use hostler_common::step::Step;
 
+use super::reboots::{Settled, settle};
 use super::{Daemon, Inner, fitness};
 use crate::files::write_plain;
 use crate::journal::Journal;
 use crate::process::{Program, contain};
-use crate::runner::{Fate, Fitness, Input};
+use crate::runner::{Fate, Fitness, Input, Phase};
 use crate::steps;
 
 /// How long a program has between TERM and KILL.
@@ -26,7 +28,7 @@ impl Daemon {
     pub(super) fn start(&mut self, job: JobId) -> Option<Input> {
         let spec = &self.runner.entry(job)?.spec;
         // It may have waited, and the host have changed its mind.
-        if let Fitness::Refused(reason) = fitness(&self.scripts, &self.steps, spec) {
+        if let Fitness::Refused(reason) = fitness(&self.scripts, &self.steps, &self.downloads, spec) {
             return Some(Input::NotAllowed(job, reason));
         }
         let error = self.try_start(job).err()?;
@@ -93,7 +95,13 @@ impl Daemon {
                 let file = self.journal.folder(spec.id).path().join("step.json");
                 write_plain(&file, &serde_json::to_vec(step)?)?;
                 let argv = ["step", "--file", &text(&file)?, "--state-dir", &text(&self.state_dir)?];
-                let argv = std::iter::once(text(&self.executable)?).chain(argv.map(str::to_owned)).collect();
+                let mut argv: Vec<String> =
+                    std::iter::once(text(&self.executable)?).chain(argv.map(str::to_owned)).collect();
+                if let Step::Fetch(_) = step.as_ref() {
+                    for path in self.downloads.allowed() {
+                        argv.extend(["--allow-path".to_owned(), text(path)?]);
+                    }
+                }
                 Ok(Program {
                     argv,
                     deadline: spec.deadline,
@@ -159,20 +167,25 @@ impl Daemon {
 
     /// The supervisor of a program is gone, or has said that its end is recorded.
     pub(super) async fn program_ended(&mut self, job: JobId) {
-        let input = match self.journal.end_state(job) {
-            Ok(Some(state)) => Input::Ended(job, state),
-            Ok(None) if !self.journal.folder(job).begun() => {
+        let end = self.journal.end_state(job);
+        let started = self.runner.entry(job).filter(|entry| entry.phase == Phase::Started);
+        let settled = started.map(|entry| settle(&self.journal, &entry.spec, end.as_ref().ok().copied().flatten()));
+        let input = match (settled, end) {
+            (Some(Settled::Open(time)), _) => return self.look_again(job, time),
+            (Some(Settled::Ended(state)), _) | (_, Ok(Some(state))) => Input::Ended(job, state),
+            (_, Ok(None)) if !self.journal.folder(job).begun() => {
                 let unit = format!("hostler-run-{job}.service");
                 Input::NotStarted(job, format!("its supervisor did not start; the host's journal may say why ({unit})"))
             }
-            Ok(None) => Input::Ended(job, JobState::Lost),
-            Err(error) => {
+            (_, Ok(None)) => Input::Ended(job, JobState::Lost),
+            (_, Err(error)) => {
                 tracing::error!(%job, %error, "the end of a program cannot be read");
                 Input::Ended(job, JobState::Lost)
             }
         };
         self.streams.end(job).await;
         self.give(input).await;
+        self.tidy_downloads();
         if self.outbox.link().is_none() {
             let ended = self.runner.ended();
             match self.journal.trim(&ended, UNTAKEN_MAX) {
@@ -189,7 +202,16 @@ pub(super) fn fate(journal: &Journal, spec: &JobSpec) -> Fate {
     let folder = journal.folder(spec.id);
     // First the lock, then the end: a supervisor that ends between the two has left its end.
     let alive = folder.alive().unwrap_or(false);
-    match journal.end_state(spec.id) {
+    let end = journal.end_state(spec.id);
+    if !alive {
+        match settle(journal, spec, end.as_ref().ok().copied().flatten()) {
+            Settled::Ended(state) => return Fate::Ended(state),
+            // Whoever waits for its end looks again.
+            Settled::Open(_) => return Fate::Alive,
+            Settled::Own => {}
+        }
+    }
+    match end {
         Ok(Some(state)) => Fate::Ended(state),
         Ok(None) if alive => Fate::Alive,
         Ok(None) | Err(_) => Fate::Unknown,

@@ -102,7 +102,7 @@ fn offered(mut list: impl std::io::BufRead, mut each: impl FnMut(&str, &str, &st
 }
 
 /// The order of versions of Debian's packages (Debian policy, 5.6.12).
-fn compare(a: &str, b: &str) -> Ordering {
+pub(crate) fn compare(a: &str, b: &str) -> Ordering {
     let parts = |text: &str| {
         let (epoch, rest) = text.split_once(':').unwrap_or(("0", text));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, "0"));

@@ -47,6 +47,20 @@ pub(super) fn probe(context: &Context) -> Found {
     facts.done()
 }
 
+/// How wrong the clock of this host is, in microseconds, by the kernel and by chrony, whichever says more. `None` if nothing keeps
+/// it right, so that nobody can know.
+pub(crate) fn offset_us() -> Option<i64> {
+    let clock = crate::sys::clock::discipline().ok()?;
+    if clock.state == STATE_ERROR || clock.status & UNSYNCHRONISED != 0 {
+        return None;
+    }
+    let kernel = if clock.status & NANOSECONDS != 0 { clock.offset / 1000 } else { clock.offset };
+    let tracking = chrony::ask().ok().and_then(|reply| chrony::decode(&reply));
+    #[allow(clippy::cast_possible_truncation, reason = "it saturates")]
+    let chrony = tracking.and_then(|found| found["statistics"]["offset_us"].as_f64()).map(|offset| offset as i64);
+    chrony.into_iter().chain([kernel]).max_by_key(|offset| offset.unsigned_abs())
+}
+
 /// An unsynchronised clock knows no offset, so it is never "ok".
 fn severity(offset_us: i64, synchronised: bool) -> &'static str {
     match offset_us.saturating_abs() {

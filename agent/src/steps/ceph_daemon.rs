@@ -38,7 +38,7 @@ pub fn run(step: &CephDaemon, context: &Context) -> Result<StepResult, Failure> 
 }
 
 /// The unit of a daemon: that of cephadm where it has a folder of the cluster, else that of the packages.
-fn unit_name(root: &Path, kind: &str, id: &str) -> Result<String, Failure> {
+pub(super) fn unit_name(root: &Path, kind: &str, id: &str) -> Result<String, Failure> {
     let package = match kind {
         "mon" | "mgr" | "osd" | "mds" => format!("ceph-{kind}@{id}.service"),
         "rgw" => format!("ceph-radosgw@rgw.{id}.service"),

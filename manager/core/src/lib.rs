@@ -10,6 +10,7 @@ pub mod event;
 pub mod hook;
 pub mod introspection;
 pub mod machine;
+pub mod maintenance;
 pub mod operation;
 pub mod policy;
 pub mod refresh;

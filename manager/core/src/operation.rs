@@ -153,10 +153,21 @@ pub fn deadline(step: &Step) -> Duration {
     match step {
         Step::FormatDisk(_) => Duration::from_secs(1800),
         Step::Network(change) => Duration::from_secs(300 + u64::from(change.confirm_s)),
-        Step::CrushRead | Step::CephFlag(_) | Step::CephSetting(_) | Step::CephScrub(_) => Duration::from_secs(120),
+        Step::CrushRead
+        | Step::CephFlag(_)
+        | Step::CephSetting(_)
+        | Step::CephScrub(_)
+        | Step::Dummy
+        | Step::Precheck(_)
+        | Step::CephHost
+        | Step::CephSample(_)
+        | Step::CephStopCheck(_)
+        | Step::CephNoout(_) => Duration::from_secs(120),
         Step::CephDaemon(_) | Step::Unit(_) | Step::Crush(_) | Step::RbdSnapshot(_) | Step::CephFsSnapshot(_) => {
             Duration::from_secs(600)
         }
+        Step::Reboot(_) | Step::CephDaemons(_) | Step::CephDrain(_) => Duration::from_secs(1800),
+        Step::Packages(_) | Step::Fetch(_) => Duration::from_secs(3600),
     }
 }
 

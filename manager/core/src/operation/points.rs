@@ -28,6 +28,7 @@ pub(super) fn title(step: &Step) -> String {
         Step::CephFlag(flag) => format!("{} flag {}", if flag.set { "Set" } else { "Unset" }, flag.flag),
         Step::CephSetting(setting) => setting_title(setting),
         Step::CephScrub(scrub) => format!("{} osd.{}", if scrub.deep { "Deep-scrub" } else { "Scrub" }, scrub.osd),
+        other => format!("Step {}", other.name()),
     }
 }
 
@@ -75,14 +76,7 @@ pub(super) fn before(step: &Step, crush: &Crush) -> Option<(HookPoint, Vec<Strin
             Some((HookPoint::PreCrushMapChange, values))
         }
         Step::Network(change) => Some((HookPoint::PreNetworkConfig, vec![change.interfaces.join(","), String::new()])),
-        Step::CephDaemon(_)
-        | Step::Unit(_)
-        | Step::CrushRead
-        | Step::RbdSnapshot(_)
-        | Step::CephFsSnapshot(_)
-        | Step::CephFlag(_)
-        | Step::CephSetting(_)
-        | Step::CephScrub(_) => None,
+        _ => None,
     }
 }
 
@@ -128,13 +122,7 @@ pub(super) fn after(
             let names = [&made.filesystem, &path, &made.snapshot, &made.group, &made.subvolume];
             Some((HookPoint::OnCephFsSnapshotComplete, names.into_iter().cloned().collect()))
         }
-        Step::CephDaemon(_)
-        | Step::Crush(_)
-        | Step::Unit(_)
-        | Step::CrushRead
-        | Step::CephFlag(_)
-        | Step::CephSetting(_)
-        | Step::CephScrub(_) => None,
+        _ => None,
     }
 }
 
