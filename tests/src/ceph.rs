@@ -48,11 +48,23 @@ pub struct Options {
     pub place: Option<(Namespace, Ipv4Addr)>,
     /// More lines of `[global]`; the last setting of a name counts.
     pub settings: String,
+    /// Whether daemons say that they run on hosts of their own: the first of each kind on `host1`, the second on `host2`. Wants
+    /// root. [`Cluster::on_host`] is a command that thinks so, too.
+    pub named: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mons: 1, mgrs: 1, osds: 3, mds: 0, keep: Keep::Memory, place: None, settings: String::new() }
+        Self {
+            mons: 1,
+            mgrs: 1,
+            osds: 3,
+            mds: 0,
+            keep: Keep::Memory,
+            place: None,
+            settings: String::new(),
+            named: false,
+        }
     }
 }
 

@@ -12,6 +12,10 @@
 mod ceph;
 #[path = "labs/hosts.rs"]
 mod hosts;
+#[path = "labs/maintenance.rs"]
+mod maintenance;
+#[path = "labs/packages.rs"]
+mod packages;
 #[path = "labs/things.rs"]
 mod things;
 #[path = "labs/units.rs"]

@@ -47,7 +47,11 @@ impl Cluster {
             ensure!(child.try_wait()?.is_some(), "{name} runs");
         }
         let log = File::options().create(true).append(true).open(self.dir().join("log").join(format!("{name}.out")))?;
-        let mut command = self.command(&format!("ceph-{kind}"));
+        let program = format!("ceph-{kind}");
+        let mut command = match self.options.named {
+            true => self.on_host(&format!("host{}", nth(id)), &program),
+            false => self.command(&program),
+        };
         command.args(["-f", "-i", id]);
         if kind == "osd" {
             let number: u32 = id.parse()?;
@@ -57,6 +61,15 @@ impl Cluster {
         self.ward.note(Taken::Process(child.id()))?;
         daemons.insert(name.to_owned(), child);
         Ok(())
+    }
+
+    /// A command as [`Cluster::command`] makes them, which finds itself on a host of that name.
+    #[must_use]
+    pub fn on_host(&self, name: &str, program: &str) -> Command {
+        let mut command = self.command("unshare");
+        // Each becomes the next, so that the process that is started is the program.
+        command.args(["--uts", "sh", "-c", "hostname \"$1\" && shift && exec \"$@\"", "on-host", name, program]);
+        command
     }
 
     /// Asks a daemon to end, and waits until it has.
@@ -108,6 +121,15 @@ impl Cluster {
         self.signal(name, signal)?;
         let mut child = self.daemons.all().remove(name).with_context(|| format!("{name} does not run"))?;
         shell::wait(END, &format!("{name} ends"), || Ok(child.try_wait()?.is_some()))
+    }
+}
+
+/// Which of its kind a daemon is, from 1 on: `0` and `a` and `x` are the first.
+fn nth(id: &str) -> u32 {
+    match id.chars().next() {
+        Some(letter @ 'x'..='z') => u32::from(letter) - u32::from('w'),
+        Some(letter @ 'a'..='w') => u32::from(letter) - u32::from('`'),
+        _ => id.parse::<u32>().map_or(1, |number| number + 1),
     }
 }
 
