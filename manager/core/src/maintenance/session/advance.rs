@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::converse::{Group, Talk};
 use super::empty::LOOK;
 use super::facts::Fetched;
+use super::lane::shown_state;
 use super::{Stage, Turn};
 use crate::machine::TaskEnd;
 use crate::maintenance::policy::UnmanagedProject;
@@ -13,7 +14,7 @@ use crate::maintenance::row::StepKind;
 use crate::maintenance::spec::ActionType;
 use crate::maintenance::state::{Reason, State};
 
-/// How many things one decision may do; what is left is done by the next one, a second later.
+/// How many things one decision may do; what is left is done by the next one.
 const STEPS: usize = 1000;
 
 impl Turn<'_> {
@@ -23,16 +24,19 @@ impl Turn<'_> {
             return;
         }
         self.refresh();
+        let told = shown_state(&self.s);
         for _ in 0..STEPS {
             self.wake = None;
-            if !self.step() {
+            if !self.step() || self.s.is_over() {
                 return;
             }
-            if self.s.is_over() {
+            // One decision tells of one state: whoever follows the session sees each.
+            if shown_state(&self.s) != told {
+                self.again = true;
                 return;
             }
         }
-        self.wake_at(self.now().after(Duration::from_secs(1)));
+        self.again = true;
     }
 
     /// One step. Says whether anything changed, so that there may be more to do.

@@ -83,6 +83,11 @@ impl Turn<'_> {
 
     fn send(&mut self, question: Question) {
         self.out.events.push(event::question(&self.s, &question));
+        self.note_asked(question);
+    }
+
+    /// The step of history that lasts until the answer.
+    pub(super) fn note_asked(&mut self, question: Question) {
         let input = json!({
             "project": question.project, "instances": question.instances, "allowed": question.allowed,
             "reply_at": event::blank(question.reply_at),

@@ -24,6 +24,7 @@ pub fn shown_state(session: &Session) -> State {
         Stage::Post | Stage::Completing => State::MaintenanceComplete,
         Stage::Done => State::MaintenanceDone,
         Stage::Failed => State::MaintenanceFailed,
+        Stage::Rolling if session.first.is_some() => State::PrepareMaintenance,
         Stage::Rolling => {
             let emptied = |lane: &&Lane| lane.full && matches!(lane.stage, LaneStage::Preparing | LaneStage::Emptying);
             session.lanes.iter().filter(emptied).map(|lane| lane.ask).max().unwrap_or(State::StartMaintenance)
@@ -151,6 +152,11 @@ impl Turn<'_> {
         let now = self.now();
         self.retire(|question| question.host == Some(host));
         self.s.lanes.retain(|lane| lane.host != host);
+        if self.s.first == Some(host) && matches!(self.s.stage, Stage::Rolling) && phase != HostPhase::Done {
+            // Another one has to become the spare host, or it has to be tried again.
+            self.s.first = None;
+            self.enter(Stage::Evaluating);
+        }
         let in_service = matches!(phase, HostPhase::Done | HostPhase::Skipped | HostPhase::Pending);
         if let Some(row) = self.row_mut(host) {
             row.phase = phase;

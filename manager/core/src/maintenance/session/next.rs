@@ -51,11 +51,6 @@ impl Turn<'_> {
                 return true;
             }
         }
-        // That hosts are worked on is told before the first of them is emptied.
-        let shown = super::lane::shown_state(&self.s);
-        if shown != self.s.state && shown == State::StartMaintenance {
-            self.s.state = shown;
-        }
         match self.next_host() {
             Next::Begin { host, ask, twice } => self.begin(host, ask, twice),
             Next::Wait => false,

@@ -150,14 +150,24 @@ impl Turn<'_> {
         question.answer = if reply.ack { Answer::Ack } else { Answer::Nack };
         question.actions = if reply.ack { actions } else { Default::default() };
         let (id, host, result) = (question.id, question.host, answer_of(question));
-        // A refusal is a step that ends when it is known what becomes of it; agreement ends it, a change of mind is a line.
+        // Agreement ends the step; a refusal does when it is known what becomes of it.
         match (was, reply.ack) {
             (Answer::Waiting | Answer::Nack, true) => self.ended(id, StepState::Done, result, None),
             (Answer::Waiting | Answer::Nack, false) => {}
-            (Answer::Ack | Answer::Presumed, _) => self.said("reply.changed", result.to_string()),
+            (Answer::Ack | Answer::Presumed, true) => self.said("reply.changed", result.to_string()),
+            (Answer::Ack | Answer::Presumed, false) => self.reopen(index),
         }
         if let Some(lane) = self.s.lanes.iter_mut().find(|lane| Some(lane.host) == host) {
             lane.since = now;
         }
+    }
+
+    /// An agreement that is taken back is another step.
+    fn reopen(&mut self, index: usize) {
+        let id = self.fresh();
+        let Some(question) = self.s.questions.get_mut(index) else { return };
+        question.id = id;
+        let question = question.clone();
+        self.note_asked(question);
     }
 }

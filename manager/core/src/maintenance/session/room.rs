@@ -129,9 +129,6 @@ impl<'c> Turn<'c> {
             Room::Spare { .. } | Room::Scattered { .. } | Room::Missing { .. } => {}
         }
         self.enter(Stage::Rolling);
-        if self.s.first.is_none() {
-            self.s.state = State::StartMaintenance;
-        }
         true
     }
 
@@ -151,7 +148,7 @@ impl<'c> Turn<'c> {
 
     /// The host that was to be the spare one could not be emptied.
     pub(super) fn scale_in_again(&mut self, reason: Reason) {
-        if self.s.stage != Stage::Rolling {
+        if !matches!(self.s.stage, Stage::Rolling | Stage::Evaluating) {
             return;
         }
         let todo: Vec<HostId> =

@@ -26,6 +26,9 @@ const WARNINGS: usize = 100;
 /// How long nothing may change before people are told (§2.6).
 const STALL: Duration = Duration::from_secs(30 * 60);
 
+/// When there is more to do at once.
+const AGAIN: Duration = Duration::from_millis(1);
+
 /// The kind of the machines that are stays.
 pub const STAY: &str = "stay";
 
@@ -41,6 +44,8 @@ pub struct Turn<'c> {
     pub out: Out,
     /// The earliest moment at which anything could become due.
     pub wake: Option<Timestamp>,
+    /// Whether there is more to do at once, in another decision.
+    pub again: bool,
     cx: &'c Context<Facts>,
     ids: u32,
 }
@@ -58,7 +63,7 @@ impl<'c> Turn<'c> {
     pub fn new(session: &Session, cx: &'c Context<Facts>) -> Self {
         let instances = cx.facts.instances.iter().map(|one| (one.id.clone(), one.clone())).collect();
         let rows = cx.facts.rows.clone();
-        Self { s: session.clone(), rows, instances, out: Out::default(), wake: None, cx, ids: 0 }
+        Self { s: session.clone(), rows, instances, out: Out::default(), wake: None, again: false, cx, ids: 0 }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -233,8 +238,14 @@ impl<'c> Turn<'c> {
     }
 
     fn set_timer(&mut self) {
-        let wanted = self.wake.filter(|_| !self.s.is_over());
-        if wanted == self.s.wake_at && wanted.is_none_or(|at| at > self.now()) {
+        let now = self.now();
+        let soonest = |at: Timestamp| at.max(now.after(Duration::from_secs(1)));
+        let wanted = match self.again {
+            true => Some(now.after(AGAIN)),
+            false => self.wake.map(soonest),
+        };
+        let wanted = wanted.filter(|_| !self.s.is_over());
+        if wanted == self.s.wake_at {
             return;
         }
         self.s.wake_at = wanted;
