@@ -13,9 +13,13 @@ mod draft;
 mod job;
 mod judge;
 mod look;
+mod params;
 mod plugin;
+mod reboot;
 pub mod schema;
+mod storage;
 mod timers;
+mod watch;
 
 use std::collections::BTreeMap;
 

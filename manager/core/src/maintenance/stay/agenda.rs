@@ -6,8 +6,9 @@ use hostler_common::step::Step;
 use super::super::host::HostPhase;
 use super::super::policy::{Approval, Gate, Reboot};
 use super::super::row::StepKind;
-use super::builtin::{Params, ScriptParams, canonical};
+use super::builtin::canonical;
 use super::doc::{Ending, Mark, Stay};
+use super::params::{Params, ScriptParams};
 
 /// Which health gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

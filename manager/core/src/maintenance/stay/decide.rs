@@ -1,5 +1,7 @@
 //! What follows from what happens to a stay.
 
+use std::collections::BTreeSet;
+
 use hostler_common::error::Class;
 use serde_json::{Value, json};
 
@@ -86,10 +88,13 @@ impl Draft<'_> {
         match self.next.stage {
             Stage::Working | Stage::Leaving => return,
             Stage::Done if same => return self.again(),
-            // What a stay did that is over counts for nothing in the next one; what it left changed does.
+            // It was given back before its end: checks and gates begin anew, work that is done stays done (§5.7).
+            Stage::Skipped if same => {
+                let (done, boots) = (self.work_done(), std::mem::take(&mut self.next.boots));
+                self.next = Stay { done, boots, ..Stay::new(self.next.session, self.next.host) };
+            }
             Stage::Fresh | Stage::Done | Stage::Skipped => {
-                let marks = std::mem::take(&mut self.next.marks);
-                self.next = Stay { marks, ..Stay::new(self.next.session, self.next.host) };
+                self.next = Stay::new(self.next.session, self.next.host);
             }
             Stage::Failed | Stage::Unknown | Stage::Held => {}
         }
@@ -103,6 +108,15 @@ impl Draft<'_> {
         self.next.expired = false;
         self.next.moved_at = Some(self.now());
         self.stage(Stage::Working);
+    }
+
+    /// Entries that are done and that leaving does not undo: the work of plug-ins, other than on storage.
+    fn work_done(&self) -> BTreeSet<String> {
+        let forward = self.next.forward().into_iter().filter(|entry| entry.action.is_some());
+        let works = forward.filter(|entry| {
+            matches!(entry.task, Task::Step(_) | Task::Script(_) | Task::Plugin | Task::AskReboot | Task::Reboot { .. })
+        });
+        works.map(|entry| entry.key).filter(|key| self.next.done.contains(key)).collect()
     }
 
     /// Says once more how it ended.

@@ -33,7 +33,7 @@ pub(super) const REFUSED: &str = "agent.refused";
 /// How a job ended, if it ended well or not at all.
 pub(super) enum Miss {
     /// It ended otherwise.
-    Failed(&'static str, String, Outcome),
+    Failed(&'static str, String, Box<Outcome>),
     /// It was never begun.
     Never(&'static str, String),
 }
@@ -99,10 +99,10 @@ impl Draft<'_> {
             JobState::Succeeded => self.job_succeeded(&outcome),
             JobState::Lost => self.job_lost("nobody knows how it ended"),
             JobState::Refused => self.job_missed(Miss::Never(REFUSED, why)),
-            JobState::TimedOut => self.job_missed(Miss::Failed("step.timeout", why, outcome)),
-            JobState::Cancelled => self.job_missed(Miss::Failed("step.cancelled", why, outcome)),
+            JobState::TimedOut => self.job_missed(Miss::Failed("step.timeout", why, Box::new(outcome))),
+            JobState::Cancelled => self.job_missed(Miss::Failed("step.cancelled", why, Box::new(outcome))),
             JobState::Failed | JobState::Queued | JobState::Delivered | JobState::Running => {
-                self.job_missed(Miss::Failed("step.failed", why, outcome));
+                self.job_missed(Miss::Failed("step.failed", why, Box::new(outcome)));
             }
         }
     }

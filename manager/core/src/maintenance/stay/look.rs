@@ -1,27 +1,22 @@
 //! How entries of the agenda begin, and how it is looked again at what they wait for.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hostler_common::job::Work;
 use hostler_common::step::Step;
-use hostler_common::step::maintenance::{
-    CephDaemons, CephDrain, CephNoout, CephSampleRequest, CephTurn, Daemons, Precheck,
-};
+use hostler_common::step::maintenance::{CephDaemons, CephDrain, CephSampleRequest, CephTurn, Precheck};
 use serde_json::{Value, json};
 
 use super::super::ceph::stable::EVERY;
-use super::super::ceph::stop::Before;
-use super::super::policy::{Gate, Reboot};
+use super::super::policy::Gate;
 use super::super::row::{StepState, Write};
 use super::super::word::StayReport;
 use super::agenda::{Entry, Health, Task};
-use super::doc::Mark;
 use super::draft::Draft;
 use crate::operation::deadline;
 
 /// How often it is looked at a lock, a URL, a probe, an upgrade.
-const LOOK_EVERY: u64 = 15;
+pub(super) const LOOK_EVERY: u64 = 15;
 /// How often it is looked at a drain.
 const DRAIN_EVERY: u64 = 30;
 /// How long OSDs may take to come back (§8.6).
@@ -167,14 +162,6 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn daemons(&self) -> Daemons {
-        self.next.storage.host.as_ref().map(|host| host.daemons.clone()).unwrap_or_default()
-    }
-
-    pub(super) fn bucket(&self) -> Option<String> {
-        self.next.storage.host.as_ref().and_then(|host| host.bucket.clone())
-    }
-
     /// Looks again later; the row of the host says why.
     pub(super) fn wait_for(&mut self, seconds: u64, code: &str, text: impl Into<String>) {
         let reason = self.reason(code, text);
@@ -192,7 +179,7 @@ impl Draft<'_> {
         self.order_here(Work::Step(Box::new(step)), within, idempotent);
     }
 
-    fn turn(&mut self, turn: CephTurn) {
+    pub(super) fn turn(&mut self, turn: CephTurn) {
         let daemons = self.daemons();
         self.order_step(Step::CephDaemons(CephDaemons { turn, daemons }));
     }
@@ -230,26 +217,6 @@ impl Draft<'_> {
         self.order_sample();
     }
 
-    fn look_at_lock(&mut self) {
-        let us = (self.next.session, self.next.host);
-        let Some(fsid) = self.next.cluster().map(str::to_owned) else {
-            return self.fail("ceph.unknown", "the host reaches no Ceph cluster that is known");
-        };
-        match &self.cx.facts.storage_lock {
-            Some((locked, session, host)) if *locked == fsid && (*session, *host) != us => {
-                let text = format!("the storage of cluster {fsid} is in the hands of session {session}");
-                self.wait_for(LOOK_EVERY, "storage.locked", text);
-            }
-            _ => {
-                if !self.next.marks.lock {
-                    self.next.marks.lock = true;
-                    self.write(Write::LockStorage { fsid: fsid.clone(), host: self.next.host });
-                }
-                self.done(json!({ "fsid": fsid }));
-            }
-        }
-    }
-
     fn fence(&mut self) {
         let Some(order) = self.order() else { return };
         let disabled = Some(format!("maintenance session={}", order.session));
@@ -273,136 +240,6 @@ impl Draft<'_> {
         self.next.marks.told_failed = false;
         self.tell_fleet("IN_MAINTENANCE");
         self.done(Value::Null);
-    }
-
-    fn drain(&mut self) {
-        let osds = self.daemons().osds;
-        if osds.is_empty() {
-            return self.skip("the host has no OSDs");
-        }
-        if self.next.marks.drained == Mark::No {
-            self.next.marks.drained = Mark::About;
-            self.next.marks.unsettled = true;
-        }
-        self.order_ceph(Step::CephDrain(CephDrain { osds, out: true }));
-    }
-
-    fn may_stop(&mut self) {
-        if self.daemons().is_empty() {
-            return self.skip("the host has no daemons of Ceph");
-        }
-        if self.next.marks.stopped.maybe() {
-            return self.skip("they are stopped");
-        }
-        match self.next.open.as_ref().map(|open| open.part) {
-            Some(0) => self.order_sample(),
-            _ => self.order_ceph(Step::CephStopCheck(self.daemons())),
-        }
-    }
-
-    fn set_noout(&mut self) {
-        let Some(bucket) = self.bucket() else { return self.skip("the host has no bucket in CRUSH") };
-        if self.next.marks.noout == Mark::Yes {
-            return self.skip("it is set");
-        }
-        let foreign = self.next.storage.host.as_ref().is_some_and(|host| host.flags.iter().any(|flag| flag == "noout"));
-        if foreign && self.next.marks.noout == Mark::No {
-            return self.skip("somebody else had set it before; it stays");
-        }
-        self.next.marks.noout = Mark::About;
-        self.next.marks.noout_since = Some(self.now());
-        self.order_ceph(Step::CephNoout(CephNoout { bucket, set: true }));
-    }
-
-    fn unset_noout(&mut self) {
-        let Some(bucket) = self.bucket() else {
-            self.next.marks.noout = Mark::No;
-            return self.skip("the host has no bucket in CRUSH");
-        };
-        self.order_ceph(Step::CephNoout(CephNoout { bucket, set: false }));
-    }
-
-    /// What must be known of the OSDs before they go down by our hand.
-    fn remember_osds(&mut self) {
-        if !self.next.marks.shaken {
-            let osds = self.daemons().osds;
-            let known = self.next.storage.sample.as_ref().map(|sample| Before::of(sample, &osds));
-            self.next.storage.before =
-                known.unwrap_or(Before { up: 0, stopping: osds.into_iter().collect::<BTreeSet<i64>>() });
-        }
-        self.next.marks.shaken = true;
-        self.next.marks.unsettled = true;
-    }
-
-    fn stop(&mut self) {
-        match self.next.marks.stopped {
-            Mark::Yes => return self.skip("they are stopped"),
-            _ if self.daemons().is_empty() => return self.skip("the host has no daemons of Ceph"),
-            Mark::No | Mark::About => {}
-        }
-        self.remember_osds();
-        self.next.marks.stopped = Mark::About;
-        self.turn(CephTurn::Stop);
-    }
-
-    fn start_daemons(&mut self) {
-        if self.next.marks.stopped == Mark::No && self.next.ending.is_none() {
-            return self.skip("they were not stopped");
-        }
-        self.turn(CephTurn::Start);
-    }
-
-    fn ask_reboot(&mut self, entry: &Entry) {
-        let Some((plugin, _)) = self.plugin_of(entry) else { return self.done(Value::Null) };
-        self.reboot_wanted(&plugin);
-        self.done(Value::Null);
-    }
-
-    /// Remembers who asked for a reboot: one serves all.
-    pub(super) fn reboot_wanted(&mut self, plugin: &str) {
-        let Some(order) = self.order() else { return };
-        if order.errand || order.policy.reboot == Reboot::Never {
-            let who = if order.errand { "the management node is not rebooted" } else { "the policy says never" };
-            let text = format!("{plugin} asks for a reboot, but {who}");
-            self.next.warnings.push(text);
-        } else if !self.next.boots.asked_by.iter().any(|one| one == plugin) {
-            self.next.boots.asked_by.push(plugin.to_owned());
-        }
-    }
-
-    fn reboot(&mut self, always: bool) {
-        if self.order().is_some_and(|order| order.policy.reboot == Reboot::Never) {
-            return self.skip("the policy says that hosts are not rebooted");
-        }
-        if let Some(before) = self.next.boots.ordered_in.clone() {
-            match &self.cx.facts.boot_id {
-                Some(now) if *now != before => return self.rebooted(),
-                // It was ordered before, and the host did not come back since.
-                _ if !self.cx.facts.connected => {
-                    let limit = self.order().map_or(0, |order| u64::from(order.policy.reboot_timeout));
-                    let since = self.next.open.as_ref().map_or(self.now(), |open| open.since);
-                    if since.after(Duration::from_secs(limit)) <= self.now() {
-                        return self.fail("reboot.no_return", format!("the host did not come back within {limit} s"));
-                    }
-                    return self.wait_for(LOOK_EVERY, "agent.away", "the host has not come back yet");
-                }
-                _ => {}
-            }
-        }
-        if self.next.has_storage() {
-            self.remember_osds();
-        }
-        let known = self.next.boots.now.as_ref().map(|boot| boot.boot_id.clone()).unwrap_or_default();
-        self.next.boots.ordered_in = Some(self.cx.facts.boot_id.clone().unwrap_or(known));
-        let by = self.next.boots.asked_by.join(", ");
-        let reason = match self.order() {
-            Some(order) if by.is_empty() => format!("maintenance session {}", order.session),
-            Some(order) => format!("maintenance session {}: {by}", order.session),
-            None => return,
-        };
-        let step = Step::Reboot(hostler_common::step::maintenance::Reboot { reason, always });
-        let limit = self.order().map_or(0, |order| u64::from(order.policy.reboot_timeout));
-        self.order_here(Work::Step(Box::new(step)), Duration::from_secs(limit), false);
     }
 
     fn check_kernel(&mut self, wanted: &str) {
@@ -445,15 +282,6 @@ impl Draft<'_> {
         };
         let text = if said.is_empty() { what.to_owned() } else { format!("{what}: {said}") };
         self.fail(code, text);
-    }
-
-    /// OSDs did not come back: the host stays out of service and its flag stays set. The daemons are started once more when
-    /// somebody lets the stay go on.
-    pub(super) fn not_back(&mut self, said: &str) {
-        if !self.daemons().is_empty() {
-            self.next.marks.stopped = Mark::Yes;
-        }
-        self.fail("ceph.osd_not_back", format!("not all of the host's storage came back: {said}"));
     }
 
     /// How soon a watched cluster is looked at again.

@@ -15,9 +15,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::plugin::Manifest;
 use super::agenda::Entry;
-use super::builtin::{self, ScriptParams};
+use super::builtin;
 use super::draft::Draft;
 use super::judge::{kept, output};
+use super::params::ScriptParams;
 
 /// Exit status: there was nothing to do.
 const SKIPPED: i32 = 77;

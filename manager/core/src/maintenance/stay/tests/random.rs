@@ -150,7 +150,7 @@ fn is_as_before(sim: &Sim) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn whatever_happens_everything_is_given_back(list in ops(), drains in any::<bool>()) {

@@ -156,7 +156,6 @@ impl Sim {
         self.seed =
             self.seed.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(0x5851_F42D_4C95_7F2D);
         let stay = self.stays.remove(&at).unwrap_or_else(|| Stay::new(Self::session(), at));
-        let was_over = matches!(stay.stage, Stage::Done | Stage::Skipped);
         // As the engine does it: scripts are read for what the stay asked before this input.
         let scripts = stay.scripts();
         let connected: Vec<HostId> = self.world.hosts.iter().filter(|one| one.connected).map(|one| one.id).collect();
@@ -172,10 +171,6 @@ impl Sim {
         };
         let cx = Context { now: self.now, actor: None, seed: self.seed, facts };
         let decision = stay.decide(input, &cx).unwrap();
-        if was_over && decision.next.stage.is_active() {
-            // Somebody wants all of it once more.
-            self.done.retain(|(whose, _)| *whose != at);
-        }
         for write in decision.writes {
             self.written(at, &decision.next, write);
         }
