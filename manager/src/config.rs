@@ -12,6 +12,7 @@ use serde::Deserialize;
 mod check;
 mod croit;
 mod event;
+mod maintenance;
 mod proof;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod watch;
 
 pub use croit::Croit;
 pub use event::{Events, Webhooks};
+pub use maintenance::{Downloads, Maintenance};
 pub use proof::{CertificateRole, ClientCertificate, Keystone};
 pub use watch::{Leases, Watch};
 
@@ -52,6 +54,9 @@ pub struct Config {
     /// The croit dialect.
     #[serde(default)]
     pub croit: Croit,
+    /// Maintenance.
+    #[serde(default)]
+    pub maintenance: Maintenance,
     /// What agents watch.
     #[serde(default)]
     pub watch: Watch,
@@ -87,6 +92,9 @@ pub struct Listen {
     pub rest: SocketAddr,
     /// Agents, gRPC over mutual TLS.
     pub agents: SocketAddr,
+    /// The maintenance dialect alone, at its root; its clients expect the port 12347. Absent means that it is only where the
+    /// others are. TLS and everything else is as with `rest`.
+    pub maintenance: Option<SocketAddr>,
     /// Certificate chain of the REST listener, PEM; with it, REST is HTTPS.
     pub tls_certificate: Option<PathBuf>,
     /// Private key of the REST listener, PEM.
@@ -106,6 +114,7 @@ impl Default for Listen {
         Self {
             rest: SocketAddr::from(([127, 0, 0, 1], 8080)),
             agents: SocketAddr::from(([127, 0, 0, 1], 7443)),
+            maintenance: None,
             tls_certificate: None,
             tls_key: None,
             allow_plain_http: false,
