@@ -22,6 +22,7 @@ pub mod job;
 pub mod join_token;
 pub mod lookup;
 pub mod machine;
+pub mod maintenance;
 pub mod rule;
 pub mod script;
 pub mod secret;

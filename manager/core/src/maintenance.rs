@@ -6,14 +6,18 @@
 //! tells a stay to begin and to go on; the stay tells its session how it went ([`word`]). What each host, project, question and
 //! step looks like from outside are rows, written with the decision that changed them.
 
+pub mod ceph;
 pub mod constraint;
 pub mod host;
 pub mod instance;
+pub mod movement;
 pub mod plan;
 pub mod plugin;
 pub mod policy;
 pub mod question;
 pub mod row;
+pub mod session;
 pub mod spec;
 pub mod state;
+pub mod stay;
 pub mod word;

@@ -297,7 +297,8 @@ pub async fn host_online(connection: &mut Connection, id: HostId, hello: &Greeti
     .bind(at.as_micros())
     .execute(&mut *connection)
     .await?;
-    super::machine::timer_hurry(connection, &id.to_string(), WHEN_ONLINE, at).await
+    super::machine::timer_hurry(connection, &id.to_string(), WHEN_ONLINE, at).await?;
+    super::maintenance::stay_hurry(connection, id, at).await
 }
 
 /// Records that the host's agent is gone, if it is the connection of `connected_at` that ended: a newer one stays online.

@@ -245,7 +245,7 @@ pub struct Storage {
     pub keep_daemons: bool,
     /// Health codes that do not close the gate.
     pub ignorable: Vec<String>,
-    /// The largest share of misplaced objects before entry; 0 if not given.
+    /// The largest share of misplaced objects at which a gate is open, in percent; 0 if not given.
     pub max_misplaced: Option<u32>,
     /// For how long health must be good, in seconds; 60 if not given.
     pub stable_for: Option<u32>,

@@ -62,6 +62,9 @@ pub struct Question {
     pub reply_at: Timestamp,
     /// How often it was asked.
     pub attempt: u32,
+    /// Whether its window was granted once more, because nobody could have answered in it.
+    #[serde(default)]
+    pub granted: bool,
     /// Where it stands.
     pub answer: Answer,
     /// What was answered.

@@ -160,6 +160,27 @@ pub struct Spec {
     pub admin_project: String,
 }
 
+impl Spec {
+    /// A session over all hosts, without plug-ins and with the default policy, that begins at that moment.
+    #[must_use]
+    pub fn empty(maintenance_at: Timestamp) -> Self {
+        Self {
+            hosts: Vec::new(),
+            host_selector: Map::new(),
+            maintenance_at,
+            workflow: Workflow::default(),
+            metadata: Map::new(),
+            download: Vec::new(),
+            actions: Vec::new(),
+            policy: Policy::default(),
+            name: None,
+            reason: None,
+            labels: Map::new(),
+            admin_project: String::new(),
+        }
+    }
+}
+
 /// What a request changes of a session (§1.6). At least one part is there; an empty request means to go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {

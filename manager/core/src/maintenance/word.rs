@@ -10,13 +10,20 @@ use uuid::Uuid;
 use super::host::Role;
 use super::instance::MoveAction;
 use super::policy::Policy;
-use super::spec::{Action, Force, Leave};
+use super::spec::{Action, ActionType, Force, Leave};
 use super::state::Reason;
 
 /// The subject of the stay of a host in a session.
 #[must_use]
 pub fn stay_subject(session: Uuid, host: HostId) -> String {
     format!("{session}.{host}")
+}
+
+/// The subject of the stay that runs the plug-ins of one type on the management node: it is another one than the stay of that
+/// node as a host of the session.
+#[must_use]
+pub fn errand_subject(session: Uuid, host: HostId, kind: ActionType) -> String {
+    format!("{session}.{host}.{}", kind.name())
 }
 
 /// What a stay needs to know of its session and its host.
@@ -48,6 +55,10 @@ pub struct Order {
     pub baseline: BTreeSet<String>,
     /// Whether it was out of service before, and why.
     pub disabled_before: Option<String>,
+    /// Whether it is an errand: only the plug-ins run, on a host that is not the session's to take out of service. Nothing is
+    /// fenced, no storage is touched and nobody is told.
+    #[serde(default)]
+    pub errand: bool,
 }
 
 /// What a session tells a stay.
@@ -132,6 +143,10 @@ pub struct MoveOrder {
     /// How long it may take, in seconds.
     pub timeout: u32,
 }
+
+/// The code of the reason with which a move fails whose interruption would be, or was, longer than its instance bears (§3.5 E):
+/// its owner is asked again without that way to leave.
+pub const INTERRUPTION: &str = "move.interruption";
 
 /// What a session is told of a move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

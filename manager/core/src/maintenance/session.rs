@@ -1,0 +1,19 @@
+//! Sessions: the conversation with projects, the choice of the next host, the moves, and the end (spec/maintenance.md §2, §3).
+//!
+//! A session is decided by level, not by edge: an input changes one thing of the document, then it looks at the
+//! document, the facts and the clock and does whatever is due, until nothing is. So a message that comes twice, late or out of
+//! turn changes nothing, and what a restart interrupted goes on from the rows. What is waited for has one timer, [`WAKE`], set
+//! to the earliest moment at which anything could become due.
+//!
+//! Hosts and instances are rows, changed in a copy during the turn; the writes are the difference at its end. A stay does the
+//! work on its host; see [`word`](super::word) for what the two tell each other.
+
+mod command;
+mod decide;
+mod document;
+mod facts;
+pub mod window;
+
+pub use command::{Command, Create};
+pub use document::{Errand, Lane, LaneStage, OpenMove, Own, Past, Session, Shown, Stage, Then, WAKE};
+pub use facts::{Facts, Fetched};
