@@ -11,6 +11,7 @@ pub mod croit;
 pub mod identity;
 pub mod introspection;
 mod links;
+pub mod maintenance;
 pub mod native;
 pub mod origin;
 pub mod peer;

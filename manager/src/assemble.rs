@@ -143,7 +143,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let reason = startup::reason(&config.state_dir).context("the version of the last start")?;
     let rest = listen("listen.rest", config.listen.rest).await?;
     let agents = listen("listen.agents", config.listen.agents).await?;
-    write_addresses(&config.state_dir, &rest, &agents)?;
+    let maintenance = match config.listen.maintenance {
+        Some(address) => Some(listen("listen.maintenance", address).await?),
+        None => None,
+    };
+    write_addresses(&config.state_dir, &rest, &agents, maintenance.as_ref())?;
     let config = Arc::new(config);
     let tls = crate::api::server::tls_of(&config.listen)?;
     let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, hooks, config };
@@ -173,6 +177,18 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { startup::fire(&engine, HookPoint::OnCroitAsyncStartup, reason, &stop).await }
     });
+    let mut further = tasks.spawn({
+        let (api, tls, stop) = (api.clone(), tls.clone(), stop.clone());
+        async move {
+            match maintenance {
+                Some(listener) => crate::api::server::serve_maintenance(api, listener, tls, stop).await,
+                None => {
+                    stop.cancelled().await;
+                    Ok(())
+                }
+            }
+        }
+    });
     let mut rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
     tasks.close();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "manager started");
@@ -185,6 +201,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         () = stop.cancelled() => None,
         done = &mut agents => Some(done),
         done = &mut rest => Some(done),
+        done = &mut further => Some(done),
     };
     stop.cancel();
     service.stopping();
@@ -196,7 +213,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         done.context("a listener panicked")??;
         anyhow::bail!("a listener ended by itself");
     }
-    for done in [agents.await, rest.await] {
+    for done in [agents.await, rest.await, further.await] {
         done.context("a listener panicked")??;
     }
     tracing::info!("manager stopped");
@@ -216,9 +233,17 @@ async fn listen(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpL
 }
 
 /// Writes `listening.json`: where the sockets really are, for those who asked for any free port.
-fn write_addresses(state_dir: &Path, rest: &TcpListener, agents: &TcpListener) -> anyhow::Result<()> {
-    let content =
-        json!({ "rest": rest.local_addr()?.to_string(), "agents": agents.local_addr()?.to_string() }).to_string();
+fn write_addresses(
+    state_dir: &Path,
+    rest: &TcpListener,
+    agents: &TcpListener,
+    maintenance: Option<&TcpListener>,
+) -> anyhow::Result<()> {
+    let mut content = json!({ "rest": rest.local_addr()?.to_string(), "agents": agents.local_addr()?.to_string() });
+    if let Some(maintenance) = maintenance {
+        content["maintenance"] = maintenance.local_addr()?.to_string().into();
+    }
+    let content = content.to_string();
     let (partial, path) = (state_dir.join("listening.json.new"), state_dir.join("listening.json"));
     std::fs::write(&partial, content)?;
     std::fs::rename(&partial, &path)?;

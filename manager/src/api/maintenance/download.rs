@@ -149,7 +149,8 @@ mod tests {
     fn texts_and_objects() {
         let rules = Downloads::default();
         let sum = "9F".repeat(32);
-        let files = json!(["https://m.example/a%20b.tar?x=1", {"url": "https://m.example/", "name": "b", "sha256": sum}]);
+        let files =
+            json!(["https://m.example/a%20b.tar?x=1", {"url": "https://m.example/", "name": "b", "sha256": sum}]);
         let files = all(files, &rules).unwrap();
         assert_eq!((files[0].name.as_str(), &files[0].sha256, files[0].unchecked), ("a b.tar", &None, false));
         assert_eq!(files[1].sha256.as_deref(), Some("9f".repeat(32).as_str()));

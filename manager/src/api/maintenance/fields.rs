@@ -20,8 +20,8 @@ pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, Failure> {
     if commas(body) >= VALUES_MAX {
         return Err(Failure::invalid(format!("the body has more than {VALUES_MAX} values")));
     }
-    let value = serde_json::from_slice(body)
-        .map_err(|error| Failure::unreadable(format!("the body is not JSON: {error}")))?;
+    let value =
+        serde_json::from_slice(body).map_err(|error| Failure::unreadable(format!("the body is not JSON: {error}")))?;
     match value {
         Value::Object(map) => Ok(map),
         other => Err(Failure::invalid(format!("the body must be an object, is {}", kind(&other)))),

@@ -179,7 +179,10 @@ fn check_gate(gate: &Gate) -> Result<(), &'static str> {
 }
 
 fn check_window(window: &Window) -> Result<(), Failure> {
-    hostler_core::maintenance::session::window::check(window).map_err(|rule| Failure::field("policy.window", rule))
+    hostler_core::maintenance::session::window::check(window).map_err(|error| match error.split_once(": ") {
+        Some((part, rule)) => Failure::field(&format!("policy.{part}"), rule),
+        None => Failure::field("policy.window", error),
+    })
 }
 
 /// The policy of a request: its `policy`, and the parts that may also stand beside it.
@@ -201,7 +204,6 @@ pub(super) fn of_request(base: &Policy, fields: &mut Fields) -> Result<Policy, F
     }
     merge(base, Value::Object(parts))
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -250,7 +252,7 @@ mod tests {
             (json!({"gates": ["alerts"]}), "policy.gates: must be one of ceph_health"),
             (json!({"gates": [{"http": {"url": "ftp://x"}}]}), "policy.gates[0]: "),
             (json!({"storage": {"ignor": true}}), "policy.storage: "),
-            (json!({"window": {"start": "25:00", "end": "03:00"}}), "policy.window: "),
+            (json!({"window": {"start": "25:00", "end": "03:00"}}), "policy.window.start: "),
             (json!([]), "policy: must be an object, is a list"),
         ] {
             let failure = format!("{:?}", merge(&Policy::default(), parts.clone()).unwrap_err());
