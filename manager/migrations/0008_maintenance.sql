@@ -15,11 +15,8 @@ create table maintenance_session (
     spec           text   not null,
     created_by     text   not null,
     created_at     bigint not null,
-    -- When the state last changed, and when anything of the row did.
+    -- When the state last changed.
     entered_at     bigint not null,
-    moved_at       bigint not null,
-    -- When it was last said that it does not move.
-    stalled_at     bigint,
     deleted_at     bigint
 );
 create index maintenance_session_state on maintenance_session (state, number);

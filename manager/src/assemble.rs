@@ -19,7 +19,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::config::Config;
-use crate::engine::{Engine, EngineSettings, OsSeeds, Retention};
+use crate::engine::compute::ComputeSide;
+use crate::engine::{Engine, EngineSettings, MaintenanceSettings, OsSeeds, Retention};
 use crate::fleet::authority::{Authority, OperatorPki};
 use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet};
@@ -66,6 +67,19 @@ pub fn engine_settings(config: &Config) -> EngineSettings {
             join_tokens: DAY * config.retention.join_tokens_days,
             certificates: DAY * config.retention.certificates_days,
         },
+        maintenance: maintenance_settings(&config.maintenance),
+        compute: ComputeSide::default(),
+    }
+}
+
+fn maintenance_settings(configured: &crate::config::Maintenance) -> MaintenanceSettings {
+    // A machine that does not know its name has none of the fleet's.
+    let own = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    MaintenanceSettings {
+        max_active_sessions: configured.max_active_sessions,
+        history: DAY * configured.history_retention_days,
+        stall_alert: Duration::from_secs(configured.stall_alert_s.into()),
+        manager: configured.management_host.clone().or_else(own),
     }
 }
 
@@ -164,6 +178,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run_refreshes(stop).await }
+    });
+    tasks.spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { engine.run_moves(stop).await }
     });
     tasks.spawn({
         let webhooks = Webhooks::new(engine.clone(), Arc::clone(api.hooks.vault()), &api.config);

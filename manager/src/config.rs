@@ -20,7 +20,7 @@ mod watch;
 
 pub use croit::Croit;
 pub use event::{Events, Webhooks};
-pub use maintenance::{Downloads, Maintenance};
+pub use maintenance::Maintenance;
 pub use proof::{CertificateRole, ClientCertificate, Keystone};
 pub use watch::{Leases, Watch};
 
@@ -54,9 +54,6 @@ pub struct Config {
     /// The croit dialect.
     #[serde(default)]
     pub croit: Croit,
-    /// Maintenance.
-    #[serde(default)]
-    pub maintenance: Maintenance,
     /// What agents watch.
     #[serde(default)]
     pub watch: Watch,
@@ -66,6 +63,9 @@ pub struct Config {
     /// Programs elsewhere that are told of events.
     #[serde(default)]
     pub webhooks: Webhooks,
+    /// Maintenance sessions.
+    #[serde(default)]
+    pub maintenance: Maintenance,
     /// How long finished things are kept.
     #[serde(default)]
     pub retention: Retention,

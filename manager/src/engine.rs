@@ -6,10 +6,12 @@
 
 mod cancel;
 mod cluster;
+pub mod compute;
 mod describe;
 mod identity;
 mod introspection;
 mod inventory;
+mod maintenance;
 mod occurrence;
 mod operation;
 pub mod output;
@@ -35,6 +37,7 @@ use crate::store::{self, Store};
 pub use cluster::ClusterDomain;
 pub use introspection::IntrospectionDomain;
 pub use inventory::canonical_hash;
+pub use maintenance::{MaintenanceSettings, MoveDomain, SessionDomain, StayDomain};
 pub use occurrence::ChainDomain;
 pub use operation::OperationDomain;
 pub use refresh::RefreshDomain;
@@ -75,6 +78,10 @@ pub struct EngineSettings {
     pub inventories_kept: u32,
     /// How long finished things are kept.
     pub retention: Retention,
+    /// Of maintenance.
+    pub maintenance: MaintenanceSettings,
+    /// Who runs instances.
+    pub compute: compute::ComputeSide,
 }
 
 /// What one transaction works with.

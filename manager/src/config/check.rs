@@ -38,6 +38,14 @@ impl Settings for Config {
         if !hostler_core::cloudevent::name_fits(&self.events.name) {
             return refuse("events.name", "must have from 1 to 64 of A-Z, a-z, 0-9, '.', '-' and '_'");
         }
+        let public = self.maintenance.public_url.as_deref();
+        if public.is_some_and(|url| !(url.starts_with("https://") || url.starts_with("http://")) || url.ends_with('/'))
+        {
+            return refuse(
+                "maintenance.public_url",
+                "must begin with http:// or https:// and not end with a slash, such as \"https://mgr.example:12347\"",
+            );
+        }
         if self.pki.as_ref().is_some_and(|pki| !pki.uri_prefix.contains("://")) {
             return refuse(
                 "pki.uri_prefix",
@@ -51,8 +59,8 @@ impl Settings for Config {
 impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
-        let (croit, refresh) = (&self.croit, &introspection.refresh);
-        let rules: [(&str, u64, RangeInclusive<u64>, &str); 25] = [
+        let (croit, refresh, maintenance) = (&self.croit, &introspection.refresh, &self.maintenance);
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 28] = [
             ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
             ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
             ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
@@ -68,6 +76,9 @@ impl Config {
             ("events.streams_max", self.events.streams_max.into(), 1..=100_000, ""),
             ("webhooks.max", self.webhooks.max.into(), 0..=10_000, ""),
             ("webhooks.timeout_s", self.webhooks.timeout_s.into(), 1..=30, " seconds"),
+            ("maintenance.max_active_sessions", maintenance.max_active_sessions.into(), 0..=10_000, ""),
+            ("maintenance.history_retention_days", maintenance.history_retention_days.into(), 1..=36_500, " days"),
+            ("maintenance.stall_alert_s", maintenance.stall_alert_s.into(), 60..=604_800, " seconds"),
             ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
             ("retention.audit_days", retention.audit_days.into(), 1..=36_500, " days"),
             ("retention.tasks_days", retention.tasks_days.into(), 1..=36_500, " days"),

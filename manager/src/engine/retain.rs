@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::store::{
-    Connection, Result, audit, event, identity, inventory, job, join_token, script, target, task, webhook,
+    Connection, Result, audit, event, identity, inventory, job, join_token, maintenance, script, target, task, webhook,
 };
 
 /// How long finished things are kept.
@@ -101,7 +101,32 @@ impl Engine {
         removed += self.batches(move |tx| Box::pin(join_token::join_token_prune(tx, tokens, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(join_token::certificate_prune(tx, certificates, BATCH))).await?;
         removed += self.batches(move |tx| Box::pin(identity::token_prune(tx, now, BATCH))).await?;
+        removed += self.prune_sessions(now).await?;
         Ok(removed + self.prune_scripts(now).await?)
+    }
+
+    /// Removes sessions that were deleted long ago, each with its history.
+    async fn prune_sessions(&self, now: Timestamp) -> Result<u64> {
+        let until = now.before(self.settings.maintenance.history);
+        let mut removed = 0;
+        loop {
+            let expired = {
+                let mut connection = self.store.read().await?;
+                maintenance::session_expired(&mut connection, until, BATCH).await?
+            };
+            for id in expired.iter().copied() {
+                loop {
+                    let done = self.store.write(move |tx| Box::pin(maintenance::session_prune(tx, id, BATCH))).await?;
+                    removed += done;
+                    if maintenance::session_get(&mut *self.store.read().await?, id).await?.is_none() {
+                        break;
+                    }
+                }
+            }
+            if expired.len() < BATCH as usize {
+                return Ok(removed);
+            }
+        }
     }
 
     /// Removes what scripts and hooks left behind. Verbatim scripts come after the tasks that named them.

@@ -11,6 +11,9 @@ use hostler_core::cluster::Cluster;
 use hostler_core::hook::chain::Chain;
 use hostler_core::introspection::Introspection;
 use hostler_core::machine::{Context, Decision, Effect, Input, Machine, Message, TaskChange};
+use hostler_core::maintenance::movement::Move;
+use hostler_core::maintenance::session::Session;
+use hostler_core::maintenance::stay::Stay;
 use hostler_core::operation::Operation;
 use hostler_core::refresh::Refresh;
 use hostler_core::run::Run;
@@ -19,8 +22,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    ChainDomain, ClusterDomain, Engine, IntrospectionDomain, OperationDomain, RefreshDomain, RunDomain, Turn,
-    WebhookDomain,
+    ChainDomain, ClusterDomain, Engine, IntrospectionDomain, MoveDomain, OperationDomain, RefreshDomain, RunDomain,
+    SessionDomain, StayDomain, Turn, WebhookDomain,
 };
 use crate::store::job::Place;
 use crate::store::machine::Record;
@@ -64,6 +67,11 @@ pub trait Domain: Send + Sync + 'static {
     fn reassigns(_before: &Self::Machine, _after: &Self::Machine) -> bool {
         false
     }
+
+    /// Whether the compute side has something to do after a decision.
+    fn orders(_before: &Self::Machine, _after: &Self::Machine) -> bool {
+        false
+    }
 }
 
 /// What a committed decision is, for those who asked and for those who are woken.
@@ -86,6 +94,8 @@ pub struct Wakes {
     pub timers: bool,
     /// Whether agents are to do something else by themselves.
     pub assignments: bool,
+    /// Whether instances are to be moved.
+    pub orders: bool,
 }
 
 impl Wakes {
@@ -94,6 +104,7 @@ impl Wakes {
         self.hosts.extend(others.hosts);
         self.timers |= others.timers;
         self.assignments |= others.assignments;
+        self.orders |= others.orders;
     }
 }
 
@@ -178,6 +189,9 @@ impl Engine {
         if wakes.assignments {
             self.wake.assignments();
         }
+        if wakes.orders {
+            self.wake.orders();
+        }
         self.wake.changed();
     }
 }
@@ -232,6 +246,9 @@ async fn step_kind(
         Chain::KIND => step_of::<ChainDomain>(turn, tx, subject, happening).await,
         Cluster::KIND => step_of::<ClusterDomain>(turn, tx, subject, happening).await,
         Webhook::KIND => step_of::<WebhookDomain>(turn, tx, subject, happening).await,
+        Session::KIND => step_of::<SessionDomain>(turn, tx, subject, happening).await,
+        Stay::KIND => step_of::<StayDomain>(turn, tx, subject, happening).await,
+        Move::KIND => step_of::<MoveDomain>(turn, tx, subject, happening).await,
         other => Err(Error::Broken(format!("unknown kind of machine {other}"))),
     }
 }
@@ -331,6 +348,7 @@ pub(super) async fn commit<D: Domain>(
     }
     D::write(&turn.about(record.id, record.task), tx, &next, writes).await?;
     wakes.assignments = D::reassigns(&record.machine, &next);
+    wakes.orders = D::orders(&record.machine, &next);
     record.machine = next.clone();
     machine::machine_update(tx, record, turn.now).await?;
     Ok((Committed { machine: next, task: record.task, wakes }, told))

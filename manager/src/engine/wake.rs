@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 #[derive(Debug)]
 pub struct Wake {
     timers: Notify,
+    orders: Notify,
     hosts: Mutex<HashMap<HostId, Arc<Notify>>>,
     generation: watch::Sender<u64>,
     assignments: AtomicU64,
@@ -20,6 +21,7 @@ impl Default for Wake {
     fn default() -> Self {
         Self {
             timers: Notify::new(),
+            orders: Notify::new(),
             hosts: Mutex::default(),
             generation: watch::Sender::new(0),
             assignments: AtomicU64::new(0),
@@ -36,6 +38,16 @@ impl Wake {
     /// Waits until timers may have moved.
     pub async fn timers_moved(&self) {
         self.timers.notified().await;
+    }
+
+    /// Instances may have to be moved.
+    pub fn orders(&self) {
+        self.orders.notify_one();
+    }
+
+    /// Waits until instances may have to be moved.
+    pub async fn orders_made(&self) {
+        self.orders.notified().await;
     }
 
     /// There may be something to tell the agent of that host.

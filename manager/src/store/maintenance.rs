@@ -19,7 +19,7 @@ pub use constraint::{
     constraint_all, constraint_delete, constraint_find, constraint_list, constraint_put, group_all, group_delete,
     group_find, group_list, group_put,
 };
-pub use fleet::{Seat, ceph_hosts, fleet_all, seat_find, stay_hurry};
+pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry};
 pub use host::{StayRow, host_put_all, host_remove, host_row, host_rows, stay_put_all};
 pub use instance::{impacted, instance_put_all, instance_remove, instance_rows};
 pub use listener::{listened, listener_delete, listener_put};
@@ -28,10 +28,10 @@ pub use order::{Order, OrderState, order_abort, order_begun, order_end, order_op
 pub use plugin::{Plugin, plugin_all, plugin_delete, plugin_find, plugin_list, plugin_put, plugins_with_scripts};
 pub use project::{ProjectRow, project_put_all, project_rows};
 pub use prune::{session_expired, session_prune};
-pub use service::{service_all, service_find, service_put};
+pub use service::{service_all, service_find, service_put_all};
 pub use session::{
     Filter, NewSession, SessionChange, SessionRow, session_active, session_get, session_insert, session_list,
-    session_number, session_stalled, session_update, stall_told,
+    session_number, session_update,
 };
 pub use step::{StepFilter, StepRow, step_put_all, step_rows};
 

@@ -104,6 +104,12 @@ impl Recent {
 }
 
 impl Tracker {
+    /// The codes of the checks that were seen last.
+    #[must_use]
+    pub fn codes(&self) -> BTreeSet<String> {
+        self.seen.iter().flat_map(|seen| seen.checks.keys().cloned()).collect()
+    }
+
     /// Takes in what a monitor answered, or that none did.
     pub fn observe(&mut self, health: Option<&Health>, ignored: &BTreeSet<String>, now: Timestamp) {
         self.observed_at = Some(now);

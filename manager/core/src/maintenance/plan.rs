@@ -2,6 +2,11 @@
 //! (spec/maintenance.md §3.4, §3.5, §8.5). Pure arithmetic over what is known at the moment; a plan is made anew for every
 //! decision, and is what a dry run answers with.
 
+mod ledger;
+mod order;
+mod place;
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hostler_common::id::HostId;
@@ -11,8 +16,9 @@ use serde::Serialize;
 use super::constraint::{GroupConstraint, InstanceConstraint};
 use super::host::FleetHost;
 use super::instance::{Computes, MoveAction, Size};
-use super::policy::Policy;
+use super::policy::{Policy, Reboot};
 use super::spec::Workflow;
+use ledger::Ledger;
 
 /// What a plan is made from.
 #[derive(Clone, Debug)]
@@ -103,7 +109,7 @@ pub struct Planned {
     pub landings: Vec<Landing>,
     /// What is in the way.
     pub blockers: Vec<Blocker>,
-    /// Whether its turn means a reboot, for people: `reboot`, `maintenance`, `none`.
+    /// What its turn means, for people: `reboot`, `maybe_reboot` or `maintenance`.
     pub impact: &'static str,
 }
 
@@ -119,3 +125,78 @@ pub struct Plan {
     /// What people should know.
     pub warnings: Vec<String>,
 }
+
+/// Makes a plan: the moves of each host are simulated in the order of the hosts, each on what the ones before left.
+#[must_use]
+pub fn plan(world: &World<'_>) -> Plan {
+    let mut ledger = Ledger::new(world);
+    let order = order::order(world, &ledger);
+    let room = room::room(world, &ledger, &order);
+    let waves = order::waves(world, &ledger, &order);
+    let (mut warnings, mut hosts) = (Vec::new(), Vec::new());
+    for (place, ((host, why), wave)) in order.into_iter().zip(&waves).enumerate() {
+        let mut emptied = place::empty(&mut ledger, world, host.host);
+        ledger.finish(host.host, host.connected);
+        if !host.connected {
+            let text = format!("the agent of {} is not connected", host.name);
+            emptied.blockers.push(Blocker { code: "host.offline", instance: None, text });
+        }
+        if emptied.into_reserve {
+            warnings.push(format!(
+                "to empty {}, capacity is taken of which {} % were to be left free",
+                host.name, world.policy.capacity_reserve
+            ));
+        }
+        if emptied.moves_twice {
+            warnings.push(format!("instances of {} land on hosts whose turn comes later, and move twice", host.name));
+        }
+        if let Some(reason) = &host.disabled {
+            warnings.push(format!("{} is out of service already and stays so: {reason}", host.name));
+        }
+        hosts.push(Planned {
+            host: host.host,
+            name: host.name.clone(),
+            order: u32::try_from(place + 1).unwrap_or(u32::MAX),
+            wave: *wave,
+            domain: order::domain(host),
+            why,
+            landings: emptied.landings,
+            blockers: emptied.blockers,
+            impact: match world.policy.reboot {
+                Reboot::Always => "reboot",
+                Reboot::IfRequired => "maybe_reboot",
+                Reboot::Never => "maintenance",
+            },
+        });
+    }
+    let mut sizes = BTreeMap::<u32, u32>::new();
+    for wave in waves {
+        *sizes.entry(wave).or_default() += 1;
+    }
+    Plan { hosts, room, lanes: sizes.into_values().max().unwrap_or(0), warnings }
+}
+
+/// Where the instances of a host go as things are.
+///
+/// # Errors
+/// What is in the way.
+pub fn place(world: &World<'_>, host: HostId) -> Result<Vec<Landing>, Vec<Blocker>> {
+    let emptied = place::empty(&mut Ledger::new(world), world, host);
+    if emptied.blockers.is_empty() { Ok(emptied.landings) } else { Err(emptied.blockers) }
+}
+
+/// Whether the group of an instance can bear that it is acted on now (spec/maintenance.md §3.5 A).
+#[must_use]
+pub fn may_act(world: &World<'_>, instance: &str) -> bool {
+    let group = |id: &str| {
+        let instance = world.computes.instances.iter().find(|known| known.id == id)?;
+        ledger::group_of(world, instance)
+    };
+    let Some(own) = group(instance) else { return true };
+    let others = world.impacted.keys().filter(|other| *other != instance);
+    let impacted = others.filter(|other| group(other).is_some_and(|theirs| theirs.group_id == own.group_id)).count();
+    impacted < own.max_impacted_members as usize
+}
+
+#[cfg(test)]
+mod tests;

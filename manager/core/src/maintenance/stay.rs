@@ -5,10 +5,17 @@
 //! something is ordered and taken back after the change was undone, so a change of which nobody knows whether it was made counts
 //! as made. Leaving is the same whether all went well or not: whatever is marked is given back, in its order.
 
+mod agenda;
 pub mod builtin;
 mod decide;
 mod doc;
-mod schema;
+mod draft;
+mod job;
+mod judge;
+mod look;
+mod plugin;
+pub mod schema;
+mod timers;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +25,8 @@ use hostler_common::script::ScriptRef;
 use hostler_common::time::Timestamp;
 use uuid::Uuid;
 
-pub use doc::{Stage, Stay};
+pub use doc::{Ending, Mark, Marks, Stage, Stay};
+pub use timers::LOOK;
 
 use super::plugin::Manifest;
 

@@ -54,7 +54,7 @@ pub(super) fn read(
         maintenance_at,
         workflow: workflow(&mut fields)?,
         metadata: fields.object("metadata", METADATA_MAX)?,
-        download: download::read(&mut fields, &settings.downloads)?,
+        download: download::read(&mut fields, settings)?,
         actions: actions(&mut fields)?,
         policy: policy::of_request(&settings.policy, &mut fields)?,
         name: fields.text("name", NAME_MAX)?,

@@ -52,10 +52,10 @@ pub(super) async fn capabilities(call: &Call<'_>) -> Result<Response<Body>, Fail
         "policy": settings.policy,
         "storage": { "drivers": ["native"] },
         "downloads": {
-            "require_checksum": settings.downloads.require_checksum,
-            "max_bytes": settings.downloads.max_bytes,
-            "schemes": if settings.downloads.allow_http { vec!["https", "http"] } else { vec!["https"] },
-            "hosts": settings.downloads.hosts,
+            "require_checksum": settings.require_checksum,
+            "max_bytes": settings.download_max_bytes,
+            "schemes": if settings.download_http { vec!["https", "http"] } else { vec!["https"] },
+            "hosts": settings.download_hosts,
         },
         "limits": { "max_active_sessions": settings.max_active_sessions, "body_bytes": 1 << 20 },
     })))

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::{Failure, shown};
 use super::fields::{Fields, kind};
 use crate::api::url::decode;
-use crate::config::Downloads;
+use crate::config::Maintenance;
 
 /// The longest URL and the longest name, in characters.
 const URL_MAX: usize = 2048;
@@ -23,7 +23,7 @@ const FILES: usize = 100;
 ///
 /// # Errors
 /// 422 with the entry and its rule.
-pub(super) fn read(fields: &mut Fields, rules: &Downloads) -> Result<Vec<Download>, Failure> {
+pub(super) fn read(fields: &mut Fields, rules: &Maintenance) -> Result<Vec<Download>, Failure> {
     let mut files: Vec<Download> = Vec::new();
     for (index, entry) in fields.list("download", FILES)?.into_iter().enumerate() {
         let name = format!("download[{index}]");
@@ -44,14 +44,14 @@ pub(super) fn read(fields: &mut Fields, rules: &Downloads) -> Result<Vec<Downloa
 }
 
 /// An entry that is nothing but a URL: beside it there is a file with its checksum, unless none is asked for.
-fn plain(name: &str, url: String, rules: &Downloads) -> Result<Download, Failure> {
+fn plain(name: &str, url: String, rules: &Maintenance) -> Result<Download, Failure> {
     let parsed = checked_url(name, &url, rules)?;
     let file = last_part(&parsed).ok_or_else(|| Failure::field(name, "the path of the URL must end with a name"))?;
     let unchecked = !rules.require_checksum;
     Ok(Download { url, name: file, sha256: None, size: None, signature: None, unchecked })
 }
 
-fn whole(name: &str, entry: Value, rules: &Downloads) -> Result<Download, Failure> {
+fn whole(name: &str, entry: Value, rules: &Maintenance) -> Result<Download, Failure> {
     let mut fields = Fields::within(name, entry)?;
     let url = fields.text("url", URL_MAX)?.ok_or_else(|| fields.wrong("url", "is required"))?;
     let parsed = checked_url(&fields.name("url"), &url, rules)?;
@@ -96,12 +96,12 @@ fn only_files(fields: &mut Fields) -> Result<(), Failure> {
     Ok(())
 }
 
-fn size(value: &Value, rules: &Downloads) -> Result<u64, String> {
-    let rule = || format!("must be a number of bytes from 0 to {}", rules.max_bytes);
-    value.as_u64().filter(|size| *size <= rules.max_bytes).ok_or_else(rule)
+fn size(value: &Value, rules: &Maintenance) -> Result<u64, String> {
+    let rule = || format!("must be a number of bytes from 0 to {}", rules.download_max_bytes);
+    value.as_u64().filter(|size| *size <= rules.download_max_bytes).ok_or_else(rule)
 }
 
-fn checked_url(name: &str, url: &str, rules: &Downloads) -> Result<Url, Failure> {
+fn checked_url(name: &str, url: &str, rules: &Maintenance) -> Result<Url, Failure> {
     let wrong = |rule: &str| Err(Failure::field(name, rule));
     if url.len() > URL_MAX || url.chars().any(|c| c.is_control() || c == ' ') {
         return wrong("must be a URL of at most 2048 characters without blanks");
@@ -109,7 +109,7 @@ fn checked_url(name: &str, url: &str, rules: &Downloads) -> Result<Url, Failure>
     let Ok(parsed) = Url::parse(url) else { return wrong("must be a URL") };
     match parsed.scheme() {
         "https" => {}
-        "http" if rules.allow_http => {}
+        "http" if rules.download_http => {}
         "http" => return wrong("plain HTTP is not allowed: must begin with https://"),
         _ => return wrong("must begin with https://"),
     }
@@ -117,7 +117,7 @@ fn checked_url(name: &str, url: &str, rules: &Downloads) -> Result<Url, Failure>
     if !parsed.username().is_empty() || parsed.password().is_some() || parsed.fragment().is_some() {
         return wrong("must have neither a user nor a fragment");
     }
-    if !rules.hosts.is_empty() && !rules.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+    if !rules.download_hosts.is_empty() && !rules.download_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
         return wrong("is at a host from which files are not taken");
     }
     Ok(parsed)
@@ -141,27 +141,27 @@ mod tests {
 
     use super::*;
 
-    fn all(entries: Value, rules: &Downloads) -> Result<Vec<Download>, Failure> {
+    fn all(entries: Value, rules: &Maintenance) -> Result<Vec<Download>, Failure> {
         read(&mut Fields::new(json!({ "download": entries }).as_object().unwrap().clone()), rules)
     }
 
     #[test]
     fn texts_and_objects() {
-        let rules = Downloads::default();
+        let rules = Maintenance::default();
         let sum = "9F".repeat(32);
         let files =
             json!(["https://m.example/a%20b.tar?x=1", {"url": "https://m.example/", "name": "b", "sha256": sum}]);
         let files = all(files, &rules).unwrap();
         assert_eq!((files[0].name.as_str(), &files[0].sha256, files[0].unchecked), ("a b.tar", &None, false));
         assert_eq!(files[1].sha256.as_deref(), Some("9f".repeat(32).as_str()));
-        let loose = Downloads { require_checksum: false, allow_http: true, ..rules };
+        let loose = Maintenance { require_checksum: false, download_http: true, ..rules };
         assert!(all(json!(["http://m.example/a"]), &loose).unwrap()[0].unchecked);
         assert!(all(json!([{"url": "https://m.example/a"}]), &loose).unwrap()[0].unchecked);
     }
 
     #[test]
     fn what_is_refused() {
-        let strict = Downloads { hosts: vec!["m.example".into()], ..Downloads::default() };
+        let strict = Maintenance { download_hosts: vec!["m.example".into()], ..Maintenance::default() };
         let sum = "9f".repeat(32);
         let with = |key: &str, value: Value| {
             let mut entry = json!({"url": "https://m.example/a", "sha256": sum});

@@ -32,12 +32,7 @@ impl Domain for MoveDomain {
         Ok(Move::new(id))
     }
 
-    fn facts<'t>(
-        _: &'t Turn,
-        _: &'t mut Connection,
-        _: &'t Move,
-        _: &'t Input<Word>,
-    ) -> BoxFuture<'t, Result<()>> {
+    fn facts<'t>(_: &'t Turn, _: &'t mut Connection, _: &'t Move, _: &'t Input<Word>) -> BoxFuture<'t, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 

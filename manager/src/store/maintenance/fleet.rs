@@ -4,6 +4,7 @@ use hostler_common::id::HostId;
 use hostler_common::time::Timestamp;
 use hostler_core::machine::WHEN_ONLINE;
 use hostler_core::maintenance::host::{FleetHost, Role};
+use hostler_core::maintenance::state::State;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -95,18 +96,39 @@ pub async fn ceph_hosts(connection: &mut Connection, fsid: &str) -> Result<Vec<H
     rows.into_iter().map(|(host,)| parse_host(&host)).collect()
 }
 
-/// What the stay of a host waits for comes due early, where it waits for the host's agent.
+/// The connected host on which the manager runs: the one of that name, else the first with the role of a management node.
+///
+/// # Errors
+/// See [`super::super::Error`].
+pub async fn management(connection: &mut Connection, manager: Option<&str>) -> Result<Option<HostId>> {
+    let row: Option<(String,)> = sqlx::query_as(
+        "select id from host where agent_state = 'online' and (lower(name) = lower($1) or roles like '%\"management\"%') \
+         order by case when lower(name) = lower($1) then 0 else 1 end, number limit 1",
+    )
+    .bind(manager.unwrap_or_default())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|(host,)| parse_host(&host)).transpose()
+}
+
+/// What stays that work on a host wait for comes due early, where they wait for the host's agent.
 ///
 /// # Errors
 /// See [`super::super::Error`].
 pub async fn stay_hurry(connection: &mut Connection, host: HostId, at: Timestamp) -> Result<()> {
+    // The session that has the host, and errands of sessions that are at work.
     sqlx::query(
-        "update timer set due_at = $3 where name = $2 and due_at > $3 and machine_id in (select m.id from host_lock l \
-         join machine m on m.kind = 'stay' and m.subject = l.session_id || '.' || l.host_id where l.host_id = $1)",
+        "update timer set due_at = $3 where name = $2 and due_at > $3 and machine_id in (select m.id \
+         from (select session_id || '.' || host_id as subject from host_lock where host_id = $1 \
+         union all select id || '.' || $1 || '.pre' from maintenance_session where state not in ($4, $5) \
+         union all select id || '.' || $1 || '.post' from maintenance_session where state not in ($4, $5)) stay \
+         join machine m on m.kind = 'stay' and m.subject = stay.subject)",
     )
     .bind(host.to_string())
     .bind(WHEN_ONLINE)
     .bind(at.as_micros())
+    .bind(State::MaintenanceDone.name())
+    .bind(State::MaintenanceFailed.name())
     .execute(connection)
     .await?;
     Ok(())

@@ -114,17 +114,24 @@ pub async fn storage_lock(connection: &mut Connection, lock: &StorageLock, at: T
     Ok(())
 }
 
-/// Takes the storage of a cluster back from the stay of a host; that of another one stays.
+/// Takes the storage of a cluster back from a session; only from the stay of one host, if one is given. What others have
+/// stays theirs, and `false` says so.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn storage_unlock(connection: &mut Connection, lock: &StorageLock) -> Result<bool> {
-    let done = sqlx::query("delete from storage_lock where fsid = $1 and session_id = $2 and host_id = $3")
-        .bind(&lock.fsid)
-        .bind(lock.session.to_string())
-        .bind(lock.host.to_string())
-        .execute(connection)
-        .await?;
+pub async fn storage_unlock(
+    connection: &mut Connection,
+    fsid: &str,
+    session: SessionId,
+    host: Option<HostId>,
+) -> Result<bool> {
+    let done =
+        sqlx::query("delete from storage_lock where fsid = $1 and session_id = $2 and ($3 = '' or host_id = $3)")
+            .bind(fsid)
+            .bind(session.to_string())
+            .bind(host.map(|host| host.to_string()).unwrap_or_default())
+            .execute(connection)
+            .await?;
     Ok(done.rows_affected() > 0)
 }
 

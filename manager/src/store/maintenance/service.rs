@@ -8,29 +8,35 @@ use hostler_common::time::Timestamp;
 use super::super::dialect::storable;
 use super::super::host::parse_host;
 use super::super::tx::{Connection, Result};
+use super::CHUNK;
 
-/// Takes a host out of service, with the reason, or puts it back. The moment is that of the last real change.
+/// Takes hosts out of service, with the reasons, or puts them back. The moment is that of the last real change; a host that is
+/// gone is passed over. Each host at most once.
 ///
 /// # Errors
 /// See [`super::super::Error`].
-pub async fn service_put(
+pub async fn service_put_all(
     connection: &mut Connection,
-    host: HostId,
-    disabled: Option<&str>,
+    hosts: &[(HostId, Option<String>)],
     at: Timestamp,
 ) -> Result<()> {
-    sqlx::query(
-        "insert into host_service (host_id, disabled_reason, since) \
-         select id, $2, $3 from host where id = $1 \
-         on conflict (host_id) do update set disabled_reason = excluded.disabled_reason, \
-         since = case when coalesce(host_service.disabled_reason, '') = coalesce(excluded.disabled_reason, '') \
-         then host_service.since else excluded.since end",
-    )
-    .bind(host.to_string())
-    .bind(disabled.map(storable))
-    .bind(at.as_micros())
-    .execute(connection)
-    .await?;
+    for chunk in hosts.chunks(CHUNK) {
+        let row = |n: usize| format!("(cast(${} as text), cast(${} as text))", 2 * n + 2, 2 * n + 3);
+        let text = format!(
+            "with fresh (host_id, disabled_reason) as (values {}) \
+             insert into host_service (host_id, disabled_reason, since) \
+             select fresh.host_id, fresh.disabled_reason, $1 from fresh join host on host.id = fresh.host_id where 1 = 1 \
+             on conflict (host_id) do update set disabled_reason = excluded.disabled_reason, \
+             since = case when coalesce(host_service.disabled_reason, '') = coalesce(excluded.disabled_reason, '') \
+             then host_service.since else excluded.since end",
+            (0..chunk.len()).map(row).collect::<Vec<_>>().join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(at.as_micros());
+        for (host, disabled) in chunk {
+            query = query.bind(host.to_string()).bind(disabled.as_deref().map(storable));
+        }
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -103,7 +103,7 @@ pub async fn session_insert(
 ) -> Result<()> {
     sqlx::query(
         "insert into maintenance_session (id, number, state, paused, percent, maintenance_at, workflow, name, spec, \
-         created_by, created_at, entered_at, moved_at) values ($1, $2, $3, 0, 0, $4, $5, $6, $7, $8, $9, $9, $9)",
+         created_by, created_at, entered_at) values ($1, $2, $3, 0, 0, $4, $5, $6, $7, $8, $9, $9)",
     )
     .bind(new.id.to_string())
     .bind(number)
@@ -148,8 +148,7 @@ pub async fn session_update(
 ) -> Result<()> {
     sqlx::query(
         "update maintenance_session set entered_at = case when state = $2 then entered_at else $7 end, state = $2, \
-         prev_state = $3, paused = $4, percent = $5, maintenance_at = $6, moved_at = $7, stalled_at = null, \
-         deleted_at = case when $8 = 0 then null else coalesce(deleted_at, $7) end where id = $1",
+         prev_state = $3, paused = $4, percent = $5, maintenance_at = $6, deleted_at = case when $8 = 0 then null else coalesce(deleted_at, $7) end where id = $1",
     )
     .bind(id.to_string())
     .bind(new.state.name())
@@ -227,47 +226,17 @@ pub async fn session_list(connection: &mut Connection, filter: &Filter) -> Resul
 /// The names of the states in which a session is over.
 const OVER: [&str; 2] = ["MAINTENANCE_DONE", "MAINTENANCE_FAILED"];
 
-/// How many sessions are neither over nor deleted.
+/// How many sessions but this one are neither over nor deleted.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn session_active(connection: &mut Connection) -> Result<u32> {
+pub async fn session_active(connection: &mut Connection, but: SessionId) -> Result<u32> {
     let text = format!(
-        "select count(*) from maintenance_session where deleted_at is null and state not in ({})",
-        numbered(1, OVER.len())
+        "select count(*) from maintenance_session where id <> $1 and deleted_at is null and state not in ({})",
+        numbered(2, OVER.len())
     );
-    let query = OVER.iter().fold(sqlx::query_as(sqlx::AssertSqlSafe(text)), |query, state| query.bind(*state));
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(but.to_string());
+    let query = OVER.iter().fold(query, |query, state| query.bind(*state));
     let (count,): (i64,) = query.fetch_one(connection).await?;
     Ok(small(count))
-}
-
-/// Sessions that are not over and of which neither the row, a host nor a step moved since `since`, as long as that was not
-/// told already ([`stall_told`]).
-///
-/// # Errors
-/// See [`Error`].
-pub async fn session_stalled(connection: &mut Connection, since: Timestamp, limit: u32) -> Result<Vec<SessionRow>> {
-    let text = format!(
-        "select {COLUMNS} from maintenance_session s where s.moved_at < $1 and s.stalled_at is null and s.paused = 0 \
-         and s.deleted_at is null and s.maintenance_at < $1 and s.state not in ($3, $4) \
-         and not exists (select 1 from maintenance_step t where t.session_id = s.id \
-            and (t.started_at >= $1 or t.finished_at >= $1)) order by s.number limit $2"
-    );
-    let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(since.as_micros()).bind(i64::from(limit));
-    let query = OVER.iter().fold(query, |query, state| query.bind(*state));
-    let rows = query.fetch_all(connection).await?;
-    rows.iter().map(session_from).collect()
-}
-
-/// Records that people were told that a session does not move; `false` if they had been.
-///
-/// # Errors
-/// See [`Error`].
-pub async fn stall_told(connection: &mut Connection, id: SessionId, at: Timestamp) -> Result<bool> {
-    let done = sqlx::query("update maintenance_session set stalled_at = $2 where id = $1 and stalled_at is null")
-        .bind(id.to_string())
-        .bind(at.as_micros())
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected() > 0)
 }

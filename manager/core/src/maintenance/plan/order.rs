@@ -1,0 +1,140 @@
+//! In which order hosts come, and which go together.
+
+use std::collections::BTreeMap;
+
+use crate::maintenance::host::{FleetHost, Role};
+use crate::maintenance::spec::Workflow;
+
+use super::World;
+use super::ledger::{Ledger, group_of};
+
+/// Why a host comes when it comes. The order is the order of the hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Controller,
+    ManagerItself,
+    Spare,
+    Empty,
+    Busy,
+}
+
+/// Hosts in their order, each with the reason in words.
+pub(super) fn order<'w>(world: &'w World<'w>, ledger: &Ledger<'w>) -> Vec<(&'w FleetHost, String)> {
+    let mut keyed: Vec<_> = world
+        .todo
+        .iter()
+        .map(|host| {
+            let turn = turn(world, ledger, host);
+            let residents = ledger.residents(host.host);
+            let memory: u64 = residents.iter().map(|instance| instance.size.memory_mib).sum();
+            // Within equals, hosts of one failure domain stay together.
+            let key = (turn, residents.len(), memory, domain(host), host.number);
+            (key, host, why(turn, residents.len()))
+        })
+        .collect();
+    keyed.sort_by(|a, b| a.0.cmp(&b.0));
+    keyed.into_iter().map(|(_, host, why)| (host, why)).collect()
+}
+
+fn turn(world: &World<'_>, ledger: &Ledger<'_>, host: &FleetHost) -> Turn {
+    if host.roles.contains(&Role::Controller) {
+        if host.manager { Turn::ManagerItself } else { Turn::Controller }
+    } else if world.policy.spare_hosts.contains(&host.name) {
+        Turn::Spare
+    } else if ledger.residents(host.host).is_empty() {
+        Turn::Empty
+    } else {
+        Turn::Busy
+    }
+}
+
+fn why(turn: Turn, instances: usize) -> String {
+    match turn {
+        Turn::Controller => "controllers come first, one at a time".into(),
+        Turn::ManagerItself => "it runs the manager: the last of the controllers".into(),
+        Turn::Spare => "the policy names it as a spare host".into(),
+        Turn::Empty => "it has no instances".into(),
+        Turn::Busy if instances == 1 => "1 instance has to move".into(),
+        Turn::Busy => format!("{instances} instances have to move"),
+    }
+}
+
+/// The failure domain of a host; a host with storage is one by itself where operators named none.
+pub(super) fn domain(host: &FleetHost) -> Option<String> {
+    host.zone.clone().or_else(|| host.cluster.as_ref().map(|_| host.name.clone()))
+}
+
+/// Gives each host, in order, the number of the wave in which it goes.
+pub(super) fn waves<'w>(world: &'w World<'w>, ledger: &Ledger<'w>, order: &[(&'w FleetHost, String)]) -> Vec<u32> {
+    let mut wave = Wave::default();
+    let mut number = 1;
+    order
+        .iter()
+        .map(|(host, _)| {
+            let next = Wave::of(world, ledger, host);
+            if !wave.takes(&next, world) {
+                number += 1;
+                wave = Wave::default();
+            }
+            wave.add(next);
+            number
+        })
+        .collect()
+}
+
+/// Hosts that go at the same time.
+#[derive(Debug, Default)]
+struct Wave {
+    hosts: usize,
+    controllers: bool,
+    domains: BTreeMap<String, u32>,
+    /// The failure domain at work in each storage cluster.
+    clusters: BTreeMap<String, Option<String>>,
+    /// Members of each group, with how many may be impacted.
+    groups: BTreeMap<String, (u32, u32)>,
+}
+
+impl Wave {
+    fn of(world: &World<'_>, ledger: &Ledger<'_>, host: &FleetHost) -> Self {
+        let domain = domain(host);
+        let mut wave = Self { hosts: 1, controllers: host.roles.contains(&Role::Controller), ..Self::default() };
+        wave.clusters.extend(host.cluster.clone().map(|cluster| (cluster, domain.clone())));
+        wave.domains.extend(domain.map(|domain| (domain, 1)));
+        if world.workflow == Workflow::Vnf {
+            for group in ledger.residents(host.host).iter().filter_map(|instance| group_of(world, instance)) {
+                wave.groups.entry(group.group_id.clone()).or_insert((0, group.max_impacted_members)).0 += 1;
+            }
+        }
+        wave
+    }
+
+    fn takes(&self, next: &Self, world: &World<'_>) -> bool {
+        let (lanes, per_domain) =
+            (world.policy.max_parallel_hosts as usize, world.policy.max_parallel_per_domain.max(1));
+        let domains = next.domains.keys().all(|domain| self.domains.get(domain).copied().unwrap_or(0) < per_domain);
+        // Never two failure domains of one storage cluster.
+        let clusters =
+            next.clusters.iter().all(|(cluster, domain)| self.clusters.get(cluster).is_none_or(|at| at == domain));
+        let groups = next
+            .groups
+            .iter()
+            .all(|(group, (members, most))| self.groups.get(group).is_none_or(|(there, _)| there + members <= *most));
+        (lanes == 0 || self.hosts < lanes)
+            && (self.hosts == 0 || !(self.controllers || next.controllers))
+            && domains
+            && clusters
+            && groups
+    }
+
+    fn add(&mut self, next: Self) {
+        self.hosts += next.hosts;
+        self.controllers |= next.controllers;
+        for (domain, hosts) in next.domains {
+            *self.domains.entry(domain).or_default() += hosts;
+        }
+        self.clusters.extend(next.clusters);
+        for (group, (members, most)) in next.groups {
+            self.groups.entry(group).or_insert((0, most)).0 += members;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The timers of a stay follow from its document: each names what is waited for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hostler_common::time::Timestamp;
+
+use super::doc::Stay;
+use crate::machine::{Effect, WHEN_ONLINE};
+
+/// It is looked after the job that is waited for.
+pub(super) const JOB: &str = "job";
+/// It is looked again at what is waited for, or the next attempt begins. Whoever knows that something changed may let it come due
+/// early: the storage lock is free, a URL answered.
+pub const LOOK: &str = "look";
+/// What is waited for is given up.
+pub(super) const LIMIT: &str = "limit";
+/// The host's time is over.
+pub(super) const HOST: &str = "host";
+/// Nothing came on for so long that people should know.
+pub(super) const STALL: &str = "stall";
+/// A flag of ours is set for so long that people should know.
+pub(super) const FLAG: &str = "flag";
+
+/// After how long without progress people are told (§2.6).
+const STALL_AFTER: Duration = Duration::from_secs(1800);
+/// After how long a flag that is set is told (§8.3).
+const FLAG_AFTER: Duration = Duration::from_secs(4 * 3600);
+
+const ALL: [&str; 7] = [JOB, LOOK, LIMIT, HOST, STALL, FLAG, WHEN_ONLINE];
+
+impl Stay {
+    /// What it waits for, until when.
+    pub(super) fn timers(&self) -> BTreeMap<&'static str, Timestamp> {
+        let mut due = BTreeMap::new();
+        let mut set = |name, at: Option<Timestamp>| {
+            if let Some(at) = at {
+                due.insert(name, at);
+            }
+        };
+        if self.marks.noout.maybe() {
+            set(FLAG, self.marks.noout_since.map(|since| since.after(FLAG_AFTER)));
+        }
+        if self.stage.is_active() {
+            let open = self.open.as_ref();
+            let job = open.and_then(|open| open.job.as_ref());
+            set(JOB, job.map(|job| job.due));
+            set(WHEN_ONLINE, job.filter(|job| !job.taken && job.host == self.host).map(|job| job.due));
+            set(LOOK, open.map_or(self.again_at, |open| open.next.filter(|_| open.job.is_none())));
+            set(LIMIT, open.and_then(|open| open.until));
+            set(HOST, self.host_until.filter(|_| !self.expired && !self.paused && self.ending.is_none()));
+            set(STALL, self.moved_at.map(|moved| moved.after(STALL_AFTER)));
+        }
+        due
+    }
+}
+
+/// What has to be done about timers. `fired` came due just now and is there no longer.
+pub(super) fn changes(before: &Stay, next: &Stay, fired: Option<&str>) -> Vec<Effect> {
+    let (old, new) = (before.timers(), next.timers());
+    let mut effects = Vec::new();
+    for name in ALL {
+        match (old.get(name).filter(|_| fired != Some(name)), new.get(name)) {
+            (was, Some(at)) if was != Some(at) => effects.push(Effect::SetTimer(name, *at)),
+            (Some(_), None) => effects.push(Effect::ClearTimer(name)),
+            _ => {}
+        }
+    }
+    effects
+}
