@@ -117,7 +117,9 @@ fn checked_url(name: &str, url: &str, rules: &Maintenance) -> Result<Url, Failur
     if !parsed.username().is_empty() || parsed.password().is_some() || parsed.fragment().is_some() {
         return wrong("must have neither a user nor a fragment");
     }
-    if !rules.download_hosts.is_empty() && !rules.download_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+    if !rules.download_hosts.is_empty()
+        && !rules.download_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    {
         return wrong("is at a host from which files are not taken");
     }
     Ok(parsed)

@@ -102,7 +102,8 @@ impl Failure {
         self
     }
 
-    /// What it is about.
+    /// Its status.
+    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hostler_common::time::Timestamp;
-use hostler_core::maintenance::constraint::{lenient_number, lenient_truth};
+use hostler_core::maintenance::constraint::lenient_truth;
 use serde_json::{Map, Value};
 
 use super::error::{Failure, shown};
@@ -63,11 +63,6 @@ impl Fields {
             Value::Object(left) => Ok(Self { left, prefix: format!("{name}.") }),
             other => Err(Failure::field(name, format_args!("must be an object, is {}", kind(&other)))),
         }
-    }
-
-    /// Whether there is nothing, or nothing left.
-    pub(super) fn is_empty(&self) -> bool {
-        self.left.is_empty()
     }
 
     /// The name of a field in errors.
@@ -154,15 +149,6 @@ impl Fields {
     pub(super) fn truth(&mut self, field: &str) -> Result<Option<bool>, Failure> {
         let Some(value) = self.take(field) else { return Ok(None) };
         lenient_truth(&value).map(Some).ok_or_else(|| self.wrong(field, "must be true or false"))
-    }
-
-    /// A whole number from 0, also as a text.
-    ///
-    /// # Errors
-    /// 422.
-    pub(super) fn number(&mut self, field: &str) -> Result<Option<u32>, Failure> {
-        let Some(value) = self.take(field) else { return Ok(None) };
-        lenient_number(&value).map(Some).ok_or_else(|| self.wrong(field, "must be a whole number from 0"))
     }
 
     /// A moment.

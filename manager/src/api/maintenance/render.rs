@@ -39,6 +39,11 @@ impl Names {
         self.0.get(&host).cloned().unwrap_or_else(|| host.to_string())
     }
 
+    /// The name of the host of that id.
+    pub(super) fn by_id(&self, id: &str) -> Option<String> {
+        self.0.get(&id.parse().ok()?).cloned()
+    }
+
     /// The host of that name.
     pub(super) fn find(&self, name: &str) -> Option<HostId> {
         let by_name = self.0.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(id, _)| *id);

@@ -4,6 +4,7 @@ use axum::body::Body;
 use hostler_common::error::Class;
 use hostler_common::id::SessionId;
 use hostler_core::machine::Machine as _;
+use hostler_core::maintenance::plan::Plan;
 use hostler_core::maintenance::session::Session;
 use hostler_core::maintenance::spec::{Leave, Spec};
 use hostler_core::maintenance::state::State;
@@ -106,7 +107,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Response<Body>, Failure> {
         call.must_specially(Action::MaintenanceForce)?;
     }
     if wanted.dry_run {
-        return plan_of(call, wanted.spec).await;
+        return rehearsed(call, wanted.spec).await;
     }
     let ticket = match enter(call).await? {
         Entrance::Again(id, _) if id.parse::<SessionId>().is_ok() => return Ok(created(&id)),
@@ -217,20 +218,40 @@ pub(super) async fn delete(call: &Call<'_>, id: &str) -> Result<Response<Body>, 
     Ok(render::json(&json!({})))
 }
 
-/// `GET /v1/maintenance/{session}/plan`: what comes next, as it looks now.
+/// `GET /v1/maintenance/{session}/plan`: what is left to do, as it looks now.
 pub(super) async fn plan(call: &Call<'_>, id: &str) -> Result<Response<Body>, Failure> {
     let row = find(call, id, true).await?;
-    let session = machine(call, row.id).await?;
-    plan_of(call, *session.spec).await
+    let plan = call.engine().session_plan_of(row.id).await?;
+    Ok(render::json(&json!({ "session_id": row.id.to_string(), "plan": shown_plan(call, &plan).await? })))
 }
 
-async fn plan_of(call: &Call<'_>, spec: Spec) -> Result<Response<Body>, Failure> {
+/// The answer to a dry run.
+async fn rehearsed(call: &Call<'_>, spec: Spec) -> Result<Response<Body>, Failure> {
     let named = spec.hosts.clone();
     match call.engine().session_plan(spec).await {
-        Ok(plan) => {
-            let plan = serde_json::to_value(&plan).map_err(|_| Failure::internal())?;
-            Ok(render::json(&json!({ "dry_run": true, "plan": plan })))
-        }
+        Ok(plan) => Ok(render::json(&json!({ "dry_run": true, "plan": shown_plan(call, &plan).await? }))),
         Err(error) => Err(refused(call, error, &named).await),
+    }
+}
+
+/// A plan, with the names of hosts in place of their ids.
+async fn shown_plan(call: &Call<'_>, plan: &Plan) -> Result<Value, Failure> {
+    let names = Names::new(host_numbers(&mut *call.engine().store.read().await?).await?, &[]);
+    let mut shown = serde_json::to_value(plan).map_err(|_| Failure::internal())?;
+    named(&mut shown, &names);
+    Ok(shown)
+}
+
+/// Puts names in the place of the ids of hosts, wherever they stand alone.
+fn named(value: &mut Value, names: &Names) {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = names.by_id(text) {
+                *text = name;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| named(item, names)),
+        Value::Object(map) => map.values_mut().for_each(|item| named(item, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
