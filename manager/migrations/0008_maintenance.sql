@@ -173,3 +173,12 @@ create table move_order (
 );
 create index move_order_open on move_order (created_at) where state <> 'ended';
 create index move_order_session on move_order (session_id);
+
+-- URLs that stays wait for, and what they answered last.
+create table maintenance_url (
+    url         text   not null primary key,
+    wanted_at   bigint not null,
+    answered_at bigint,
+    status      bigint,
+    error       text
+);

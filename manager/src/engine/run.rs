@@ -33,8 +33,8 @@ use crate::store::{Connection, Error, Result, event, job, machine, task};
 /// How often an input is tried again after another manager was faster.
 const TRIES: usize = 8;
 
-/// How much machines may tell each other in one transaction.
-const MESSAGES: u32 = 1024;
+/// How long a chain of machines may be of which each tells the next something because it was told something.
+const CHAIN: u32 = 256;
 
 /// What the engine must know of a kind of machine besides its decisions.
 pub trait Domain: Send + Sync + 'static {
@@ -62,6 +62,12 @@ pub trait Domain: Send + Sync + 'static {
         next: &'t Self::Machine,
         writes: Vec<<Self::Machine as Machine>::Write>,
     ) -> BoxFuture<'t, Result<()>>;
+
+    /// Brings what was read for one decision up to what that decision writes, so that the next one can be made from it;
+    /// `false` if that cannot be done.
+    fn absorb(_facts: &mut <Self::Machine as Machine>::Facts, _writes: &[<Self::Machine as Machine>::Write]) -> bool {
+        false
+    }
 
     /// Whether agents are to do something else by themselves after a decision ([`hostler_common::hook::Assignment`]).
     fn reassigns(_before: &Self::Machine, _after: &Self::Machine) -> bool {
@@ -263,22 +269,41 @@ async fn step_of<D: Domain>(
     Ok((done.wakes, told))
 }
 
-/// Hands on what machines tell each other, until none has anything to say.
+/// Hands on what machines tell each other, until none has anything to say. What several tell one session at once, as the stays
+/// of many hosts do, it is given together.
 pub(super) async fn deliver(turn: &Turn, tx: &mut Connection, told: Vec<Message>, wakes: &mut Wakes) -> Result<()> {
-    let mut queue = VecDeque::from(told);
+    let mut queue: VecDeque<(u32, Message)> = told.into_iter().map(|message| (1, message)).collect();
     let mut number = 0;
-    while let Some(message) = queue.pop_front() {
+    while let Some((depth, message)) = queue.pop_front() {
         number += 1;
-        if number > MESSAGES {
+        if depth > CHAIN {
             return Err(Error::Broken(format!("machines talk without end, lastly to {}", message.kind)));
         }
         let turn = turn.nth(number);
-        let happening = Happening::Message(message.body);
-        let (more, told) = step_kind(&turn, tx, &message.kind, &message.subject, happening).await?;
+        let (more, told) = if message.kind == Session::KIND {
+            let bodies = with_alike(&mut queue, message.body, &message.subject);
+            step_all::<SessionDomain>(&turn, tx, &message.subject, bodies).await?
+        } else {
+            let happening = Happening::Message(message.body);
+            step_kind(&turn, tx, &message.kind, &message.subject, happening).await?
+        };
         wakes.add(more);
-        queue.extend(told);
+        queue.extend(told.into_iter().map(|message| (depth + 1, message)));
     }
     Ok(())
+}
+
+/// What a session is told, with all else that waits for it.
+fn with_alike(queue: &mut VecDeque<(u32, Message)>, first: Value, subject: &str) -> Vec<Value> {
+    let mut bodies = vec![first];
+    queue.retain_mut(|(_, message)| {
+        let alike = message.kind == Session::KIND && message.subject == subject;
+        if alike {
+            bodies.push(message.body.take());
+        }
+        !alike
+    });
+    bodies
 }
 
 /// One input in one transaction, with all that machines tell each other because of it. What is returned of the machine is
@@ -301,23 +326,72 @@ async fn step<D: Domain>(
     subject: &str,
     input: Input<CommandOf<D>>,
 ) -> Result<(Committed<D::Machine>, Vec<Message>)> {
-    let kind = D::Machine::KIND;
-    let found = machine::machine_take::<D::Machine>(tx, kind, subject).await?;
-    let mut record = match found {
-        Some(record) => record,
-        None => {
-            let fresh = D::fresh(subject)?;
-            let id = MachineId(Uuid::from_u128(turn.seed ^ 0x006d_6163_6869_6e65));
-            machine::machine_insert(tx, id, kind, subject, &fresh, turn.now).await?;
-            Record { id, version: 1, task: None, machine: fresh }
-        }
-    };
+    let mut record = take::<D>(turn, tx, subject).await?;
     let turn = turn.about(record.id, record.task);
     let facts = D::facts(&turn, tx, &record.machine, &input).await?;
-    let cx = Context { now: turn.now, actor: turn.actor.clone(), seed: turn.seed, facts };
-    let decision =
-        record.machine.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
+    let decision = decide::<D>(&turn, &record.machine, input, facts)?.0;
     commit::<D>(&turn, tx, &mut record, decision).await
+}
+
+/// Several messages for one machine: what it may know is read once, as long as it follows from what it decides
+/// ([`Domain::absorb`]), and what follows is written once.
+async fn step_all<D: Domain>(
+    turn: &Turn,
+    tx: &mut Connection,
+    subject: &str,
+    bodies: Vec<Value>,
+) -> Result<(Wakes, Vec<Message>)> {
+    let mut record = take::<D>(turn, tx, subject).await?;
+    let turn = turn.about(record.id, record.task);
+    let mut all = Decision::<D::Machine>::to(record.machine.clone());
+    let mut known = None;
+    for (n, body) in (1..).zip(bodies) {
+        let input = Input::Message(body);
+        let facts = match known.take() {
+            Some(facts) => facts,
+            None => D::facts(&turn, tx, &all.next, &input).await?,
+        };
+        let own = Turn { machine: turn.machine, task: turn.task, ..turn.nth(n) };
+        let (decision, mut facts) = decide::<D>(&own, &all.next, input, facts)?;
+        if D::absorb(&mut facts, &decision.writes) {
+            known = Some(facts);
+        } else if !decision.writes.is_empty() {
+            return Err(Error::Broken("what a machine knows does not follow from what it wrote".into()));
+        }
+        all.next = decision.next;
+        all.effects.extend(decision.effects);
+        all.writes.extend(decision.writes);
+        all.steps.extend(decision.steps);
+        all.events.extend(decision.events);
+    }
+    let (done, told) = commit::<D>(&turn, tx, &mut record, all).await?;
+    Ok((done.wakes, told))
+}
+
+/// The machine of that subject, made if there never was one.
+async fn take<D: Domain>(turn: &Turn, tx: &mut Connection, subject: &str) -> Result<Record<D::Machine>> {
+    let kind = D::Machine::KIND;
+    if let Some(record) = machine::machine_take::<D::Machine>(tx, kind, subject).await? {
+        return Ok(record);
+    }
+    let fresh = D::fresh(subject)?;
+    let id = MachineId(Uuid::from_u128(turn.seed ^ 0x006d_6163_6869_6e65));
+    machine::machine_insert(tx, id, kind, subject, &fresh, turn.now).await?;
+    Ok(Record { id, version: 1, task: None, machine: fresh })
+}
+
+type FactsOf<D> = <<D as Domain>::Machine as Machine>::Facts;
+
+/// Asks a machine for its decision; gives back what it knew for that.
+fn decide<D: Domain>(
+    turn: &Turn,
+    machine: &D::Machine,
+    input: Input<CommandOf<D>>,
+    facts: FactsOf<D>,
+) -> Result<(Decision<D::Machine>, FactsOf<D>)> {
+    let cx = Context { now: turn.now, actor: turn.actor.clone(), seed: turn.seed, facts };
+    let decision = machine.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
+    Ok((decision, cx.facts))
 }
 
 /// Writes all of a decision.
@@ -421,22 +495,40 @@ async fn take_update(turn: &Turn, tx: &mut Connection, host: HostId, update: &Jo
     take_news(turn, tx, &known, update).await
 }
 
-/// Records what is new of a job and gives it to its machine.
-pub(super) async fn take_news(
+/// Records what is new of a job and gives it to its machine, and to all machines what follows from it.
+async fn take_news(turn: &Turn, tx: &mut Connection, known: &Place, update: &JobUpdate) -> Result<Option<Wakes>> {
+    let (wakes, told) = take_quietly(turn, tx, known, update).await?;
+    let Some(mut wakes) = wakes else { return Ok(None) };
+    deliver(turn, tx, told, &mut wakes).await?;
+    Ok(Some(wakes))
+}
+
+/// Records what is new of a job and gives it to its machine; what that tells others is left to the caller.
+pub(super) async fn take_quietly(
     turn: &Turn,
     tx: &mut Connection,
     known: &Place,
     update: &JobUpdate,
-) -> Result<Option<Wakes>> {
+) -> Result<(Option<Wakes>, Vec<Message>)> {
     if !job::job_update(tx, update.job, known.state, update.state, update.outcome.as_ref(), turn.now).await? {
         return Err(Error::Moved);
     }
-    // That an agent has a job says nothing to a run, which may have thousands of them.
-    if known.kind == Run::KIND && update.state == JobState::Delivered {
-        return Ok(None);
+    if !heeds(&known.kind, update.state) {
+        return Ok((None, Vec::new()));
     }
     let happening = Happening::Job(Box::new(update.clone()));
-    apply_kind(turn, tx, &known.kind, &known.subject, happening).await.map(Some)
+    let (wakes, told) = step_kind(turn, tx, &known.kind, &known.subject, happening).await?;
+    Ok((Some(wakes), told))
+}
+
+/// Whether a report says anything to the machine of its job. That an agent has a job says nothing to a run, which may have
+/// thousands of them; to a stay only the end of a job does, and it looks by itself after one that does not end.
+pub(super) fn heeds(kind: &str, state: JobState) -> bool {
+    match kind {
+        Run::KIND => state != JobState::Delivered,
+        Stay::KIND => state.is_final(),
+        _ => true,
+    }
 }
 
 /// Whether a report says more than is known.

@@ -14,7 +14,7 @@ use hostler_core::machine::{Context, Decision, Effect, Input, Machine as _, Task
 use hostler_core::run::{Facts, Run};
 use tokio::sync::oneshot;
 
-use super::run::{Wakes, commit, deliver, is_news, take_news};
+use super::run::{Wakes, commit, deliver, heeds, is_news, take_quietly};
 use super::run_script::next_targets;
 use super::{Engine, RunDomain, Turn};
 use crate::store::job::Place;
@@ -119,6 +119,7 @@ async fn take_all(turn: &Turn, tx: &mut Connection, tickets: Vec<Ticket>) -> Res
     let ids: Vec<JobId> = tickets.iter().map(|ticket| ticket.update.job).collect();
     let mut places = job::job_places(tx, &ids).await?;
     let (mut taken, mut runs) = (Vec::with_capacity(tickets.len()), BTreeMap::<String, Vec<(Ticket, JobState)>>::new());
+    let (mut silent, mut told) = (Vec::new(), Vec::new());
     let mut seen = std::collections::HashSet::new();
     for (n, ticket) in (1..).zip(tickets) {
         if !seen.insert(ticket.update.job) {
@@ -132,11 +133,21 @@ async fn take_all(turn: &Turn, tx: &mut Connection, tickets: Vec<Ticket>) -> Res
             Some(Place { kind, subject, state, .. }) if kind == Run::KIND => {
                 runs.entry(subject).or_default().push((ticket, state));
             }
+            Some(place) if !heeds(&place.kind, ticket.update.state) => silent.push((ticket, place.state)),
             Some(place) => {
-                let wakes = take_news(&turn.nth(n), tx, &place, &ticket.update).await?;
+                let (wakes, messages) = take_quietly(&turn.nth(n), tx, &place, &ticket.update).await?;
+                told.extend(messages);
                 taken.push((ticket, wakes));
             }
         }
+    }
+    move_jobs(turn, tx, &silent).await?;
+    taken.extend(silent.into_iter().map(|(ticket, _)| (ticket, None)));
+    // What several machines tell one, as the stays of many hosts tell their session, reaches it together.
+    let mut after = Wakes::default();
+    deliver(&turn.nth(999), tx, told, &mut after).await?;
+    if let Some((_, wakes)) = taken.iter_mut().find(|(_, wakes)| wakes.is_some()) {
+        wakes.get_or_insert_default().add(after);
     }
     for (n, (subject, reports)) in (1000..).zip(runs) {
         let mut wakes = take_run(&turn.nth(n), tx, &subject, &reports).await?;

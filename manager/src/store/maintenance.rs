@@ -14,12 +14,13 @@ mod prune;
 mod service;
 mod session;
 mod step;
+mod url;
 
 pub use constraint::{
     constraint_all, constraint_delete, constraint_find, constraint_list, constraint_put, group_all, group_delete,
     group_find, group_list, group_put,
 };
-pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry};
+pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry, storage_hurry};
 pub use host::{StayRow, host_put_all, host_remove, host_row, host_rows, stay_put_all};
 pub use instance::{impacted, instance_put_all, instance_remove, instance_rows};
 pub use listener::{listened, listener_delete, listener_put};
@@ -34,6 +35,7 @@ pub use session::{
     session_number, session_update,
 };
 pub use step::{StepFilter, StepRow, step_put_all, step_rows};
+pub use url::{url_answered, url_answers, url_due, url_prune, url_want};
 
 use hostler_core::maintenance::state::Reason;
 

@@ -63,3 +63,6 @@ pub struct UrlAnswer {
     /// The status code, or why there is none.
     pub status: Result<u16, String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use hostler_common::id::{HostId, SessionId};
-use hostler_core::maintenance::host::SessionHost;
+use hostler_core::maintenance::host::{FleetHost, SessionHost};
 use hostler_core::maintenance::instance::SessionInstance;
 use hostler_core::maintenance::row::{StepBegun, StepEnded, Write};
+use hostler_core::maintenance::session::Facts;
 
 use super::super::Turn;
 use crate::store::maintenance::{
     ProjectRow, SessionChange, StayRow, StorageLock, host_put_all, host_remove, instance_put_all, instance_remove,
-    lock_hosts, project_put_all, service_put_all, session_update, stay_put_all, step_put_all, storage_lock,
-    storage_unlock, unlock_hosts,
+    lock_hosts, project_put_all, service_put_all, session_update, stay_put_all, step_put_all, storage_hurry,
+    storage_lock, storage_unlock, unlock_hosts,
 };
 use crate::store::{Connection, Error, Result};
 
@@ -146,7 +147,9 @@ async fn storage(
     changes: Vec<(String, Option<HostId>)>,
 ) -> Result<()> {
     for (fsid, _) in changes.iter().filter(|(_, host)| host.is_none()) {
-        storage_unlock(tx, fsid, session, stay).await?;
+        if storage_unlock(tx, fsid, session, stay).await? {
+            storage_hurry(tx, turn.now).await?;
+        }
     }
     for (fsid, host) in changes {
         let Some(host) = host else { continue };
@@ -156,4 +159,53 @@ async fn storage(
         storage_lock(tx, &StorageLock { fsid, session, host }, turn.now).await?;
     }
     Ok(())
+}
+
+/// Brings what a session was read to know up to what it writes.
+pub(super) fn absorb(facts: &mut Facts, writes: &[Write]) {
+    for write in writes {
+        match write {
+            Write::Host(host) => match facts.rows.iter_mut().find(|row| row.host == host.host) {
+                Some(row) => *row = (**host).clone(),
+                None => facts.rows.push((**host).clone()),
+            },
+            Write::HostGone(host) => facts.rows.retain(|row| row.host != *host),
+            Write::Service { host, disabled } => {
+                of_fleet(facts, *host, |known| known.disabled.clone_from(disabled));
+            }
+            Write::Unlock(host) => of_fleet(facts, *host, |known| known.locked_by = None),
+            Write::Instance(instance) => {
+                if instance.impacted_from.is_some() {
+                    facts.impacted.insert(instance.id.clone(), instance.recovered_at);
+                }
+                match facts.instances.iter_mut().find(|row| row.id == instance.id) {
+                    Some(row) => *row = (**instance).clone(),
+                    None => facts.instances.push((**instance).clone()),
+                }
+            }
+            Write::InstanceGone(instance) => facts.instances.retain(|row| row.id != *instance),
+            Write::Stay { host, phase, reason, plugin } => {
+                if let Some(row) = facts.rows.iter_mut().find(|row| row.host == *host) {
+                    (row.phase, row.reason) = (*phase, reason.clone());
+                    if let Some((plugin, state)) = plugin {
+                        (row.plugin, row.plugin_state) = (Some(plugin.clone()), Some(state.clone()));
+                    }
+                }
+            }
+            // A session takes hosts when it is asked to, never when it is told something by machines.
+            Write::Lock(_)
+            | Write::Session { .. }
+            | Write::LockStorage { .. }
+            | Write::UnlockStorage { .. }
+            | Write::Project { .. }
+            | Write::Begun(_)
+            | Write::Ended(_) => {}
+        }
+    }
+}
+
+fn of_fleet(facts: &mut Facts, host: HostId, change: impl FnOnce(&mut FleetHost)) {
+    if let Some(known) = facts.fleet.iter_mut().find(|known| known.host == host) {
+        change(known);
+    }
 }

@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
+use hostler_common::id::SessionId;
 use hostler_core::cluster::Cluster;
-use hostler_core::machine::{Input, Machine as _};
+use hostler_core::machine::{Context, Input, Machine as _};
 use hostler_core::maintenance::host::FleetHost;
 use hostler_core::maintenance::instance::{Computes, InstanceState};
+use hostler_core::maintenance::plan::Plan;
+use hostler_core::maintenance::plugin::Manifest;
 use hostler_core::maintenance::row::Write;
-use hostler_core::maintenance::session::{Command, Create, Facts, Fetched, Session};
+use hostler_core::maintenance::session::{Command, Create, Facts, Fetched, Session, rehearse};
 use hostler_core::maintenance::spec::Spec;
+use hostler_core::maintenance::stay::builtin;
 
-use super::super::Turn;
 use super::super::run::Domain;
+use super::super::{Engine, Turn};
 use super::{rows, zone};
 use crate::store::machine::machine_find;
 use crate::store::maintenance::{
@@ -56,6 +60,7 @@ impl Domain for SessionDomain {
                 management: management(tx, manager).await?,
                 task: turn.task,
                 zone: zone::zone(policy, turn.now),
+                stall_alert: Some(settings.stall_alert),
                 downloads: fetched(spec),
                 ..Facts::default()
             };
@@ -80,6 +85,29 @@ impl Domain for SessionDomain {
     ) -> BoxFuture<'t, Result<()>> {
         Box::pin(rows::write(turn, tx, next.id, None, writes))
     }
+
+    fn absorb(facts: &mut Facts, writes: &[Write]) -> bool {
+        rows::absorb(facts, writes);
+        true
+    }
+}
+
+impl Engine {
+    /// What a session would do; nothing is written.
+    ///
+    /// # Errors
+    /// As [`Engine::session_create`].
+    pub async fn session_plan(&self, spec: Spec) -> Result<Plan> {
+        zone::check(&spec)?;
+        let turn = self.turn(None);
+        let id = SessionId(uuid::Uuid::nil());
+        let create = Create { spec, id };
+        let mut connection = self.store.read().await?;
+        let input = Input::Command(Command::Create(Box::new(create.clone())));
+        let facts = SessionDomain::facts(&turn, &mut connection, &Session::new(id), &input).await?;
+        let cx = Context { now: turn.now, actor: None, seed: turn.seed, facts };
+        rehearse(create, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))
+    }
 }
 
 /// What is needed only where a session is created.
@@ -92,8 +120,10 @@ async fn to_create(turn: &Turn, tx: &mut Connection, create: &Create, facts: &mu
 }
 
 /// Every plug-in that there is. One that is built in cannot be replaced.
-async fn plugins(tx: &mut Connection) -> Result<BTreeMap<String, hostler_core::maintenance::plugin::Manifest>> {
-    plugin_all(tx).await
+async fn plugins(tx: &mut Connection) -> Result<BTreeMap<String, Manifest>> {
+    let mut all = plugin_all(tx).await?;
+    all.extend(builtin::manifests().into_iter().map(|manifest| (manifest.name.clone(), manifest)));
+    Ok(all)
 }
 
 /// What is needed only where there are instances.

@@ -10,7 +10,9 @@ use hostler_core::maintenance::word::ToStay;
 use super::super::Turn;
 use super::super::run::Domain;
 use super::rows;
-use crate::store::maintenance::{ceph_hosts, management, plugins_with_scripts, seat_find, storage_lock_find};
+use crate::store::maintenance::{
+    ceph_hosts, management, plugins_with_scripts, seat_find, storage_lock_find, url_answers, url_want,
+};
 use crate::store::{Connection, Error, Result, job, script};
 
 /// A stay; the subject is the session and the host, and for an errand the type of its plug-ins, with dots between.
@@ -57,6 +59,7 @@ impl Domain for StayDomain {
                 facts.ceph_hosts = ceph_hosts(tx, fsid).await?;
             }
             probes(turn, tx, stay, &mut facts).await?;
+            facts.urls = url_answers(tx, &stay.urls()).await?;
             Ok(facts)
         })
     }
@@ -67,7 +70,10 @@ impl Domain for StayDomain {
         next: &'t Stay,
         writes: Vec<Write>,
     ) -> BoxFuture<'t, Result<()>> {
-        Box::pin(rows::write(turn, tx, SessionId(next.session), Some(next.host), writes))
+        Box::pin(async move {
+            url_want(tx, &next.urls(), turn.now).await?;
+            rows::write(turn, tx, SessionId(next.session), Some(next.host), writes).await
+        })
     }
 }
 
@@ -79,9 +85,9 @@ async fn probes(turn: &Turn, tx: &mut Connection, stay: &Stay, facts: &mut Facts
     }
     facts.management = management(tx, turn.settings.maintenance.manager.as_deref()).await?;
     for name in names {
-        let Some(found) = script::script_by_name(tx, name).await? else { continue };
+        let Some(found) = script::script_by_name(tx, &name).await? else { continue };
         if let Some(revision) = script::revision_find(tx, found.id, found.revision).await? {
-            facts.scripts.insert(name.to_owned(), revision.script);
+            facts.scripts.insert(name, revision.script);
         }
     }
     Ok(())

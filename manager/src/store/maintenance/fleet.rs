@@ -3,8 +3,9 @@
 use hostler_common::id::HostId;
 use hostler_common::time::Timestamp;
 use hostler_core::machine::WHEN_ONLINE;
-use hostler_core::maintenance::host::{FleetHost, Role};
+use hostler_core::maintenance::host::{FleetHost, HostPhase, Role};
 use hostler_core::maintenance::state::State;
+use hostler_core::maintenance::stay::LOOK;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -129,6 +130,24 @@ pub async fn stay_hurry(connection: &mut Connection, host: HostId, at: Timestamp
     .bind(at.as_micros())
     .bind(State::MaintenanceDone.name())
     .bind(State::MaintenanceFailed.name())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What stays that wait for the storage of a cluster wait for comes due early.
+///
+/// # Errors
+/// See [`super::super::Error`].
+pub async fn storage_hurry(connection: &mut Connection, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "update timer set due_at = $2 where name = $1 and due_at > $2 and machine_id in (select m.id from host_lock l \
+         join maintenance_host h on h.session_id = l.session_id and h.host_id = l.host_id and h.phase = $3 \
+         join machine m on m.kind = 'stay' and m.subject = l.session_id || '.' || l.host_id)",
+    )
+    .bind(LOOK)
+    .bind(at.as_micros())
+    .bind(HostPhase::WaitingStorage.name())
     .execute(connection)
     .await?;
     Ok(())

@@ -36,10 +36,9 @@ pub async fn session_prune(connection: &mut Connection, id: SessionId, limit: u3
     if removed.rows_affected() > 0 {
         return Ok(removed.rows_affected());
     }
-    // A stay is found by its session, from which its subject is made; a move by its orders.
+    // A stay is found by its subject, which begins with its session; a move by its orders.
     let machines = "delete from machine where id in (select m.id from machine m where m.kind = 'stay' \
-                    and m.subject in (select h.session_id || '.' || h.host_id from maintenance_host h where h.session_id = $1) \
-                    union select m.id from machine m where m.kind = 'move' \
+                    and m.subject like $1 || '.%' union select m.id from machine m where m.kind = 'move' \
                     and m.subject in (select o.move_id from move_order o where o.session_id = $1) limit $2)";
     removed = sqlx::query(machines).bind(&id).bind(i64::from(limit)).execute(&mut *connection).await?;
     if removed.rows_affected() > 0 {

@@ -1,12 +1,12 @@
 //! What follows from what happens to a session.
 
-use hostler_common::error::Class;
-
 use super::command::Command;
 use super::document::Session;
 use super::facts::Facts;
+use super::{Stage, Turn};
 use crate::machine::{Context, Decision, Input, Machine, Refusal};
 use crate::maintenance::row::Write;
+use crate::maintenance::word::ToSession;
 
 impl Machine for Session {
     const KIND: &'static str = "session";
@@ -14,10 +14,27 @@ impl Machine for Session {
     type Facts = Facts;
     type Write = Write;
 
-    fn decide(&self, input: Input<Command>, _cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
+    fn decide(&self, input: Input<Command>, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
+        let mut turn = Turn::new(self, cx);
         match input {
-            Input::Command(_) => Err(Refusal::new(Class::Unavailable, "sessions are not there yet")),
-            Input::Job(_) | Input::Timer(_) | Input::Message(_) => Ok(Decision::to(self.clone())),
+            Input::Command(Command::Create(create)) => turn.create(*create)?,
+            Input::Command(Command::Update(update)) => turn.update(update)?,
+            Input::Command(Command::Reply(reply)) => turn.reply(&reply)?,
+            Input::Command(Command::Delete(leave)) => turn.delete(leave),
+            Input::Message(body) => match serde_json::from_value(body) {
+                Ok(ToSession::Stay(word)) => turn.stay_said(word.host, word.report),
+                Ok(ToSession::Move(word)) => turn.move_said(word),
+                // What nobody of this release says is no reason to stop.
+                Err(_) => {}
+            },
+            Input::Timer(_) | Input::Job(_) => {}
         }
+        if self.stage != Stage::Fresh || turn.s.stage != Stage::Fresh {
+            turn.advance();
+        }
+        Ok(turn.finish(self))
     }
 }
+
+#[cfg(test)]
+mod tests;

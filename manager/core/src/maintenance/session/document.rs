@@ -106,10 +106,12 @@ pub struct Session {
     pub deferred: BTreeSet<HostId>,
     /// How often projects were asked to shrink since somebody let the session go on.
     pub scale_rounds: u32,
-    /// How many hosts one after the other need to be emptied before any is spare.
+    /// The host that has to be emptied before any is spare.
     pub first: Option<HostId>,
     /// The batch at work, counted from 0, and how many hosts of it began.
     pub batch: (u32, u32),
+    /// Since when no host can begin, although nothing else is to be waited for.
+    pub blocked: Option<Timestamp>,
     /// Until when it rests between two batches.
     pub rest_until: Option<Timestamp>,
     /// Percent of hosts that are done; never goes back.
@@ -172,6 +174,8 @@ pub enum LaneStage {
 pub enum Then {
     /// Its turn comes again.
     Pending,
+    /// Its turn comes again, after projects were asked to shrink.
+    ScaleIn(Reason),
     /// It is left out.
     Skipped(Reason),
 }
@@ -187,6 +191,8 @@ pub struct Lane {
     pub domain: Option<String>,
     /// Whether it is a controller.
     pub controller: bool,
+    /// Whether it had instances when its stay began.
+    pub full: bool,
     /// Where it stands.
     pub stage: LaneStage,
     /// Since when.
@@ -203,6 +209,10 @@ pub struct Lane {
     pub left: BTreeSet<String>,
     /// Instances that their owners take away.
     pub own: BTreeMap<String, Own>,
+    /// Instances that have left it, and when: the compute side may be late to say so.
+    pub moved: BTreeMap<String, Timestamp>,
+    /// Whether its instances may land on hosts whose turn comes later, because nothing else is left.
+    pub twice: bool,
     /// How often its stay was told to end.
     pub ends: u32,
 }
@@ -282,6 +292,7 @@ impl Session {
             scale_rounds: 0,
             first: None,
             batch: (0, 0),
+            blocked: None,
             rest_until: None,
             percent: 0,
             running: false,

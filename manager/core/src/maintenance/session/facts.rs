@@ -45,6 +45,8 @@ pub struct Facts {
     pub baseline: BTreeSet<String>,
     /// Where the session's downloads stand (§5.5).
     pub downloads: Fetched,
+    /// After how long without any progress people are told; `None` means half an hour.
+    pub stall_alert: Option<std::time::Duration>,
     /// The offsets of the time zone of the policy's window.
     pub zone: Zone,
 }

@@ -241,7 +241,11 @@ impl Draft<'_> {
     /// There is nothing left to do.
     fn conclude(&mut self) {
         match self.next.ending.clone() {
-            None => self.next.ending = Some(Ending::Done),
+            None => {
+                // A host is left only from a clean cluster, also where nothing of it was stopped.
+                self.next.marks.unsettled |= self.next.marks.lock && self.next.treats_storage();
+                self.next.ending = Some(Ending::Done);
+            }
             Some(Ending::Done) => {
                 self.stage(Stage::Done);
                 self.next.phase = super::super::host::HostPhase::Done;

@@ -182,6 +182,9 @@ impl<'a> Draft<'a> {
         let Some(open) = &self.next.open else { return };
         let key = open.key.clone();
         self.close(state, result, None);
+        if key == "leave.health" {
+            self.next.marks.unsettled = false;
+        }
         // What is given back follows from marks, which may be set again; only the rest at the end has none.
         if !key.starts_with("leave.") || key == "leave.soak" {
             self.next.done.insert(key);
