@@ -7,8 +7,14 @@
 mod fuzz;
 #[path = "maintenance/records.rs"]
 mod records;
+#[path = "maintenance/hypervisor.rs"]
+mod hypervisor;
+#[path = "maintenance/replies.rs"]
+mod replies;
 #[path = "maintenance/rights.rs"]
 mod rights;
+#[path = "maintenance/sessions.rs"]
+mod sessions;
 #[path = "maintenance/site.rs"]
 mod site;
 #[path = "support/manager.rs"]

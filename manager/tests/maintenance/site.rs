@@ -2,16 +2,21 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use hostler_common::id::HostId;
 use hostler_manager::api::maintenance;
 use hostler_manager::api::peer::Peer;
+use hostler_manager::engine::compute::ComputeSide;
+use hostler_manager::store::maintenance::listener_put;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use super::hypervisor::Fleet;
 use super::support::{Manager, tokens, whole};
 
 /// A session that is not there.
@@ -71,16 +76,42 @@ impl Site {
     /// A manager with an administrator in the project `ops`, the users `ann` and `bob` in projects of their own, and the
     /// static tokens `admin`, `service` and `reader`.
     pub async fn guarded(more: &str) -> Self {
-        let bootstrap = "[bootstrap]\nusername = \"root\"\npassword = \"secret-root\"\nproject = \"ops\"\n";
-        let auth = format!("[auth]\nstrategy = \"token\"\n{}", tokens(&["admin", "service", "reader"]));
-        Self::with(&format!("{bootstrap}{auth}{more}")).await
+        Self::with(&format!("{}{more}", Self::guarded_settings())).await
     }
 
     /// A manager with these settings.
     pub async fn with(settings: &str) -> Self {
-        let manager = Manager::new(settings).await;
+        Self::with_instances(settings, Fleet::default()).await
+    }
+
+    /// The same, and instances.
+    pub async fn with_instances(settings: &str, fleet: Fleet) -> Self {
+        let compute = ComputeSide(Arc::new(fleet));
+        let manager = Manager::changed(settings, |_| (), |settings| settings.compute = compute).await;
         let router = maintenance::routes(manager.api.clone());
         Self { manager, router }
+    }
+
+    /// Settings of a manager with the static tokens `admin`, `service` and `reader`.
+    pub fn guarded_settings() -> String {
+        let auth = format!("[auth]\nstrategy = \"token\"\n{}", tokens(&["admin", "service", "reader"]));
+        format!("[bootstrap]\nusername = \"root\"\npassword = \"secret-root\"\nproject = \"ops\"\n{auth}")
+    }
+
+    /// A host whose agent is there.
+    pub async fn host(&self, name: &str, roles: &[&str]) -> HostId {
+        let host = self.host_with(name, roles).await;
+        self.connect(host).await;
+        host
+    }
+
+    /// Somebody listens for a project.
+    pub async fn listen_for(&self, project: &str) {
+        let project = project.to_owned();
+        let put = self.api.engine.store.write(move |tx| {
+            Box::pin(async move { listener_put(tx, &project, "test", None).await })
+        });
+        put.await.unwrap();
     }
 
     /// Sends a request.
