@@ -174,6 +174,18 @@ pub async fn job_open(connection: &mut Connection, host: HostId) -> Result<Vec<R
     rows.into_iter().map(record_from).collect()
 }
 
+/// All jobs that have no outcome, oldest first.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn job_all_open(connection: &mut Connection) -> Result<Vec<Record>> {
+    let rows: Vec<Row> =
+        sqlx::query_as("select spec, machine_id, state, cancel from job where finished_at is null order by id")
+            .fetch_all(connection)
+            .await?;
+    rows.into_iter().map(record_from).collect()
+}
+
 /// How many jobs are on record in each state.
 ///
 /// # Errors

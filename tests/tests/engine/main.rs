@@ -5,6 +5,7 @@
 mod concurrent;
 mod hooks;
 mod input;
+mod maintenance;
 mod report;
 mod retention;
 mod scripts;

@@ -51,7 +51,7 @@ pub struct Rules {
     pub since: Timestamp,
     /// OSDs that were down or out before we came.
     pub away_before: BTreeSet<i64>,
-    /// OSDs that are down by our hand.
+    /// OSDs that are down or out by our hand.
     pub stopped: BTreeSet<i64>,
     /// OSDs that must be up and in.
     pub wanted: BTreeSet<i64>,

@@ -27,6 +27,9 @@ const LOOK_AFTER: u64 = 30;
 /// How often what is idempotent is ordered anew after its outcome was lost.
 const LOST_MAX: u32 = 3;
 
+/// The code of a job that its agent did not do.
+pub(super) const REFUSED: &str = "agent.refused";
+
 /// How a job ended, if it ended well or not at all.
 pub(super) enum Miss {
     /// It ended otherwise.
@@ -95,7 +98,7 @@ impl Draft<'_> {
         match update.state {
             JobState::Succeeded => self.job_succeeded(&outcome),
             JobState::Lost => self.job_lost("nobody knows how it ended"),
-            JobState::Refused => self.job_missed(Miss::Never("agent.refused", why)),
+            JobState::Refused => self.job_missed(Miss::Never(REFUSED, why)),
             JobState::TimedOut => self.job_missed(Miss::Failed("step.timeout", why, outcome)),
             JobState::Cancelled => self.job_missed(Miss::Failed("step.cancelled", why, outcome)),
             JobState::Failed | JobState::Queued | JobState::Delivered | JobState::Running => {

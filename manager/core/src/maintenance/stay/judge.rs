@@ -16,7 +16,7 @@ use super::super::row::StepState;
 use super::agenda::{Health, Task};
 use super::doc::Mark;
 use super::draft::Draft;
-use super::job::Miss;
+use super::job::{Miss, REFUSED};
 use crate::operation::result_of;
 
 /// How often a cluster may say that daemons must not stop before it is believed.
@@ -226,7 +226,11 @@ impl Draft<'_> {
             misplaced_ppm: u64::from(policy.max_misplaced.unwrap_or(0)) * 10_000,
             ours: self.bucket().filter(|_| marks.noout.maybe()),
             since: order.session_started,
-            stopped: if marks.stopped.maybe() { storage.before.stopping.clone() } else { BTreeSet::new() },
+            stopped: match () {
+                () if marks.drained.maybe() => own,
+                () if marks.stopped.maybe() => storage.before.stopping.clone(),
+                () => BTreeSet::new(),
+            },
             away_before: away,
             wanted,
         }
@@ -346,7 +350,10 @@ impl Draft<'_> {
         let (code, text, result, began) = match miss {
             Miss::Failed(code, why, outcome) => {
                 let said = output(&outcome);
-                let said = tail(said.trim_end(), QUOTED);
+                // A step says itself what was not as it should be; of all others the end of the output says most.
+                let detail = serde_json::from_str::<StepResult>(&said).ok().map(|result| result.detail);
+                let said = tail(detail.as_deref().unwrap_or(said.trim_end()), QUOTED);
+                let said = if why.contains(said) { "" } else { said };
                 let text = if said.is_empty() { why } else { format!("{why}: {said}") };
                 (code, text, kept(&outcome), true)
             }
@@ -354,17 +361,20 @@ impl Draft<'_> {
         };
         match &entry.task {
             task if task.watches() => return self.asked_in_vain(&text),
-            // What was never begun changed nothing.
+            // What was never begun changed nothing. A stop that the agent gave up says so, too, after it started again what it had
+            // stopped: it is looked whether all are up.
             Task::Noout if !began && self.first_try() => {
                 self.next.marks.noout = Mark::No;
                 self.next.marks.noout_since = None;
             }
             Task::Stop if !began && self.first_try() => {
                 self.next.marks.stopped = Mark::No;
-                self.next.marks.shaken = false;
-                self.next.marks.unsettled = false;
+                self.next.marks.shaken = code == REFUSED;
             }
-            Task::Reboot { .. } if !began => self.next.boots.ordered_in = None,
+            Task::Reboot { .. } if !began => {
+                self.next.boots.ordered_in = None;
+                self.undo_shake();
+            }
             Task::Reboot { .. } => return self.reboot_lost(&text),
             _ => {}
         }

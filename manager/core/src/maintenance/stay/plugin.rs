@@ -96,6 +96,12 @@ impl Draft<'_> {
     /// Runs a script of the library because the action names it.
     pub(super) fn run_script(&mut self, entry: &Entry, params: &ScriptParams) {
         let Some(script) = self.cx.facts.scripts.get(&params.script).cloned() else {
+            // Facts are read for what a stay asked before: of an order that came just now they know nothing.
+            if let Some(open) = self.next.open.as_mut().filter(|open| open.part == 0) {
+                open.part = 1;
+                open.next = Some(self.cx.now);
+                return;
+            }
             return self.fail("plugin.script_missing", format!("there is no script {} in the library", params.script));
         };
         self.run(entry, script, params.args.clone(), params.env.clone(), false);

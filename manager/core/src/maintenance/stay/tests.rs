@@ -1,3 +1,4 @@
+mod random;
 mod sim;
 mod world;
 
@@ -51,16 +52,16 @@ fn a_stay_works_on_a_host_and_gives_everything_back() {
         "precheck",
         "ceph",
         "health",
-        "fence",
+        "disable:scheduling",
         "empty",
-        "storage.lock",
+        "storage:lock",
         "storage.health",
         "storage.may_stop",
         "storage.noout",
         "storage.hand_over",
         "storage.stop",
         "storage.settle",
-        "announce",
+        "notify:in_maintenance",
         "plugin.0.tidy_up.0",
         "plugin.1.dummy.0",
         "reboot",
@@ -69,9 +70,9 @@ fn a_stay_works_on_a_host_and_gives_everything_back() {
         "leave.back",
         "leave.noout_off",
         "leave.health",
-        "leave.unlock",
-        "leave.unfence",
-        "leave.farewell",
+        "storage:unlock",
+        "enable:scheduling",
+        "notify:back",
     ];
     assert!(order.windows(2).all(|pair| place(pair[0]) < place(pair[1])), "{keys:?}");
     assert_eq!(sim.times(host(1), "reboot"), 1);
@@ -95,7 +96,7 @@ fn one_reboot_serves_all_who_ask_for_it() {
     assert_eq!(sim.world.boot_of(host(2)), "boot-ceph2-2");
     let keys: Vec<&str> = sim.ended.iter().map(|(_, key, _)| key.as_str()).collect();
     let place = |key: &str| keys.iter().position(|one| *one == key).unwrap();
-    assert!(place("plugin.3.dummy.0") < place("reboot") && place("reboot") < place("plugin.2.kernel_check.0"));
+    assert!(place("plugin.3.dummy.0") < place("reboot") && place("reboot") < place("check:kernel_check"));
 }
 
 #[test]

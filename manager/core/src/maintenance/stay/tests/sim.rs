@@ -153,8 +153,12 @@ impl Sim {
 
     /// Gives a stay an input, writes what it decided, and checks what must always be true.
     pub fn input(&mut self, at: HostId, input: Input<ToStay>) {
-        self.seed += 1_000_003;
+        self.seed =
+            self.seed.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(0x5851_F42D_4C95_7F2D);
         let stay = self.stays.remove(&at).unwrap_or_else(|| Stay::new(Self::session(), at));
+        let was_over = matches!(stay.stage, Stage::Done | Stage::Skipped);
+        // As the engine does it: scripts are read for what the stay asked before this input.
+        let scripts = stay.scripts();
         let connected: Vec<HostId> = self.world.hosts.iter().filter(|one| one.connected).map(|one| one.id).collect();
         let facts = Facts {
             connected: connected.contains(&at),
@@ -163,10 +167,15 @@ impl Sim {
             storage_lock: self.lock.clone(),
             ceph_hosts: connected,
             service: self.service.get(&at).cloned().flatten(),
+            scripts: self.facts.scripts.clone().into_iter().filter(|(name, _)| scripts.contains(name)).collect(),
             ..self.facts.clone()
         };
         let cx = Context { now: self.now, actor: None, seed: self.seed, facts };
         let decision = stay.decide(input, &cx).unwrap();
+        if was_over && decision.next.stage.is_active() {
+            // Somebody wants all of it once more.
+            self.done.retain(|(whose, _)| *whose != at);
+        }
         for write in decision.writes {
             self.written(at, &decision.next, write);
         }
@@ -194,12 +203,12 @@ impl Sim {
         match write {
             Write::Begun(begun) => {
                 let key = next.open.as_ref().filter(|open| open.step == begun.key).map(|open| open.key.clone());
-                let key = key.unwrap_or(begun.name);
+                let key = key.unwrap_or_else(|| format!("{}:{}", begun.kind.name(), begun.name));
                 assert!(!self.done.contains(&(at, key.clone())), "{key} is done again");
                 self.keys.insert(begun.key, key);
             }
             Write::Ended(ended) => {
-                let key = self.keys.remove(&ended.key).expect("a step ends that never began");
+                let key = self.keys.remove(&ended.key).expect("a step ends that never began, or ends twice");
                 if key.starts_with("plugin.") && ended.state == StepState::Done {
                     self.done.insert((at, key.clone()));
                 }
@@ -258,6 +267,8 @@ impl Sim {
         if stay.stage.is_active() {
             assert!(self.timers.keys().any(|(whose, _)| *whose == at), "{:?} waits for nothing", stay.open);
         }
+        let open = self.stays.values().filter(|stay| stay.open.is_some()).count();
+        assert_eq!(self.keys.len(), open, "steps of history that never end: {:?}", self.keys);
         let held = self.lock.as_ref().is_some_and(|(_, _, holder)| *holder == at);
         assert_eq!(stay.marks.lock, held, "what it believes of the lock is not so");
         match stay.stage {

@@ -1,0 +1,6 @@
+//! Sessions of maintenance, whole: hosts without instances, instances that move, failures, ends, crashes.
+
+mod crash;
+mod crew;
+mod moves;
+mod whole;
