@@ -7,8 +7,6 @@
 mod fuzz;
 #[path = "maintenance/records.rs"]
 mod records;
-#[path = "maintenance/hypervisor.rs"]
-mod hypervisor;
 #[path = "maintenance/replies.rs"]
 mod replies;
 #[path = "maintenance/rights.rs"]

@@ -10,13 +10,12 @@ use bytes::Bytes;
 use hostler_common::id::HostId;
 use hostler_manager::api::maintenance;
 use hostler_manager::api::peer::Peer;
-use hostler_manager::engine::compute::ComputeSide;
+use hostler_manager::engine::compute::{ComputeSide, Memory};
 use hostler_manager::store::maintenance::listener_put;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::hypervisor::Fleet;
 use super::support::{Manager, tokens, whole};
 
 /// A session that is not there.
@@ -81,12 +80,12 @@ impl Site {
 
     /// A manager with these settings.
     pub async fn with(settings: &str) -> Self {
-        Self::with_instances(settings, Fleet::default()).await
+        Self::with_instances(settings, Arc::default()).await
     }
 
     /// The same, and instances.
-    pub async fn with_instances(settings: &str, fleet: Fleet) -> Self {
-        let compute = ComputeSide(Arc::new(fleet));
+    pub async fn with_instances(settings: &str, fleet: Arc<Memory>) -> Self {
+        let compute = ComputeSide(fleet);
         let manager = Manager::changed(settings, |_| (), |settings| settings.compute = compute).await;
         let router = maintenance::routes(manager.api.clone());
         Self { manager, router }
@@ -108,9 +107,11 @@ impl Site {
     /// Somebody listens for a project.
     pub async fn listen_for(&self, project: &str) {
         let project = project.to_owned();
-        let put = self.api.engine.store.write(move |tx| {
-            Box::pin(async move { listener_put(tx, &project, "test", None).await })
-        });
+        let put = self
+            .api
+            .engine
+            .store
+            .write(move |tx| Box::pin(async move { listener_put(tx, &project, "test", None).await }));
         put.await.unwrap();
     }
 
