@@ -2,17 +2,23 @@
 //!
 //! A dialect turns a request into a command or a query of the layers below and renders the answer.
 
+mod answer;
 pub mod audit;
 pub mod auth;
+mod bounded;
 pub mod certificate;
 pub mod croit;
 pub mod identity;
 pub mod introspection;
+mod links;
+pub mod maintenance;
 pub mod native;
 pub mod origin;
 pub mod peer;
+mod replay;
 pub mod request_id;
 pub mod server;
+mod url;
 
 use std::sync::Arc;
 

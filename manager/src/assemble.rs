@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use hostler_common::hook::HookPoint;
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_core::introspection::command::Settings;
@@ -158,7 +160,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let reason = startup::reason(&config.state_dir).context("the version of the last start")?;
     let rest = listen("listen.rest", config.listen.rest).await?;
     let agents = listen("listen.agents", config.listen.agents).await?;
-    write_addresses(&config.state_dir, &rest, &agents)?;
+    let maintenance = match config.listen.maintenance {
+        Some(address) => Some(listen("listen.maintenance", address).await?),
+        None => None,
+    };
+    write_addresses(&config.state_dir, &rest, &agents, maintenance.as_ref())?;
     let config = Arc::new(config);
     let tls = crate::api::server::tls_of(&config.listen)?;
     let api = Api { engine: engine.clone(), fleet: fleet.clone(), identity, hooks, config };
@@ -172,15 +178,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { startup::fire(&engine, HookPoint::OnCroitAsyncStartup, reason, &stop).await }
     });
-    let rest = tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone()));
+    let mut listeners = vec![agents];
+    if let Some(listener) = maintenance {
+        let (api, tls) = (api.clone(), tls.clone());
+        listeners.push(tasks.spawn(crate::api::server::serve_maintenance(api, listener, tls, stop.clone())));
+    }
+    listeners.push(tasks.spawn(crate::api::server::serve(api, rest, tls, stop.clone())));
     tasks.close();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "manager started");
     let service = Service::ready();
 
-    serve(agents, rest, &tasks, service, &stop).await
+    serve(listeners, &tasks, service, &stop).await
 }
 
-/// Starts what goes on beside both listeners.
+/// Starts what goes on beside the listeners.
 fn run_in_background(api: &Api, tasks: &TaskTracker, stop: &CancellationToken) {
     let engine = || (api.engine.clone(), stop.clone());
     let (timers, stopped) = engine();
@@ -201,19 +212,18 @@ type Listener = JoinHandle<anyhow::Result<()>>;
 
 /// Waits until a listener ends or everything is to, and stops the rest.
 async fn serve(
-    mut agents: Listener,
-    mut rest: Listener,
+    listeners: Vec<Listener>,
     tasks: &TaskTracker,
     service: Service,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut listeners: FuturesUnordered<Listener> = listeners.into_iter().collect();
     // A manager that serves only one side would look alive and be none.
     let failed = tokio::select! {
         // First: listeners that end because they were asked to have not failed.
         biased;
         () = stop.cancelled() => None,
-        done = &mut agents => Some(done),
-        done = &mut rest => Some(done),
+        done = listeners.next() => done,
     };
     stop.cancel();
     service.stopping();
@@ -225,7 +235,7 @@ async fn serve(
         done.context("a listener panicked")??;
         anyhow::bail!("a listener ended by itself");
     }
-    for done in [agents.await, rest.await] {
+    while let Some(done) = listeners.next().await {
         done.context("a listener panicked")??;
     }
     tracing::info!("manager stopped");
@@ -245,9 +255,17 @@ async fn listen(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpL
 }
 
 /// Writes `listening.json`: where the sockets really are, for those who asked for any free port.
-fn write_addresses(state_dir: &Path, rest: &TcpListener, agents: &TcpListener) -> anyhow::Result<()> {
-    let content =
-        json!({ "rest": rest.local_addr()?.to_string(), "agents": agents.local_addr()?.to_string() }).to_string();
+fn write_addresses(
+    state_dir: &Path,
+    rest: &TcpListener,
+    agents: &TcpListener,
+    maintenance: Option<&TcpListener>,
+) -> anyhow::Result<()> {
+    let mut content = json!({ "rest": rest.local_addr()?.to_string(), "agents": agents.local_addr()?.to_string() });
+    if let Some(maintenance) = maintenance {
+        content["maintenance"] = maintenance.local_addr()?.to_string().into();
+    }
+    let content = content.to_string();
     let (partial, path) = (state_dir.join("listening.json.new"), state_dir.join("listening.json"));
     std::fs::write(&partial, content)?;
     std::fs::rename(&partial, &path)?;

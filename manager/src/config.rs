@@ -92,6 +92,9 @@ pub struct Listen {
     pub rest: SocketAddr,
     /// Agents, gRPC over mutual TLS.
     pub agents: SocketAddr,
+    /// The maintenance dialect alone, at its root; its clients expect the port 12347. Absent means that it is only where the
+    /// others are. TLS and everything else is as with `rest`.
+    pub maintenance: Option<SocketAddr>,
     /// Certificate chain of the REST listener, PEM; with it, REST is HTTPS.
     pub tls_certificate: Option<PathBuf>,
     /// Private key of the REST listener, PEM.
@@ -111,6 +114,7 @@ impl Default for Listen {
         Self {
             rest: SocketAddr::from(([127, 0, 0, 1], 8080)),
             agents: SocketAddr::from(([127, 0, 0, 1], 7443)),
+            maintenance: None,
             tls_certificate: None,
             tls_key: None,
             allow_plain_http: false,

@@ -16,13 +16,15 @@ pub enum Dialect {
     Identity,
     /// Introspection.
     Introspection,
+    /// Maintenance.
+    Maintenance,
     /// Health, metrics, and everything else at the root.
     Service,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Native, Self::Identity, Self::Introspection, Self::Service];
+    pub const ALL: [Self; 5] = [Self::Native, Self::Identity, Self::Introspection, Self::Maintenance, Self::Service];
 
     /// The stable name, a label of metrics.
     #[must_use]
@@ -31,6 +33,7 @@ impl Dialect {
             Self::Native => "native",
             Self::Identity => "identity",
             Self::Introspection => "introspection",
+            Self::Maintenance => "maintenance",
             Self::Service => "service",
         }
     }

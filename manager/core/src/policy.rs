@@ -1,6 +1,7 @@
 //! Who may do what: one table for all dialects (design §8).
 //!
-//! The defaults of the introspection actions are those of spec/introspection.md §1.4.
+//! The defaults of the introspection actions are those of spec/introspection.md §1.4, those of the maintenance actions those of
+//! spec/maintenance.md §1.12.
 
 /// What a caller may be. Roles are additive; `admin` includes all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,6 +117,40 @@ pub enum Action {
     Webhook,
     /// Manage tokens of the croit dialect.
     ApiToken,
+    /// `maintenance:create`.
+    MaintenanceCreate,
+    /// `maintenance:list`.
+    MaintenanceList,
+    /// `maintenance:get`: the state of a session.
+    MaintenanceGet,
+    /// `maintenance:detail`: everything about a session, its hosts and its plan.
+    MaintenanceDetail,
+    /// `maintenance:update`.
+    MaintenanceUpdate,
+    /// `maintenance:delete`.
+    MaintenanceDelete,
+    /// `maintenance:steps`: the history of a session.
+    MaintenanceSteps,
+    /// `maintenance:events`: what happened in sessions, and who is told of it.
+    MaintenanceEvents,
+    /// `maintenance:force`: go on against a gate, a constraint or a refusal.
+    MaintenanceForce,
+    /// `maintenance:download`: have files fetched for a session.
+    MaintenanceDownload,
+    /// `maintenance:project:get`: what a session asks of a project.
+    MaintenanceProjectGet,
+    /// `maintenance:project:put`: answer for a project.
+    MaintenanceProjectPut,
+    /// `maintenance:instance:put`: answer for one instance.
+    MaintenanceInstancePut,
+    /// `instance:read`: what an instance needs.
+    InstanceRead,
+    /// `instance:change`.
+    InstanceChange,
+    /// `instance_group:read`: what a group of instances needs.
+    InstanceGroupRead,
+    /// `instance_group:change`.
+    InstanceGroupChange,
 }
 
 /// The rule of an action: the roles of which one is needed. `admin` may always.
@@ -150,7 +185,61 @@ const RULES: &[(Action, &str, &[Role])] = &[
     (Action::Secret, "secret", &[]),
     (Action::Webhook, "webhook", &[]),
     (Action::ApiToken, "api_token", &[]),
+    (Action::MaintenanceCreate, "maintenance:create", &[]),
+    (Action::MaintenanceList, "maintenance:list", &[]),
+    (Action::MaintenanceGet, "maintenance:get", &[]),
+    (Action::MaintenanceDetail, "maintenance:detail", &[]),
+    (Action::MaintenanceUpdate, "maintenance:update", &[]),
+    (Action::MaintenanceDelete, "maintenance:delete", &[]),
+    (Action::MaintenanceSteps, "maintenance:steps", &[]),
+    (Action::MaintenanceEvents, "maintenance:events", &[]),
+    (Action::MaintenanceForce, "maintenance:force", &[]),
+    (Action::MaintenanceDownload, "maintenance:download", &[]),
+    (Action::MaintenanceProjectGet, "maintenance:project:get", &[]),
+    (Action::MaintenanceProjectPut, "maintenance:project:put", &[]),
+    (Action::MaintenanceInstancePut, "maintenance:instance:put", &[]),
+    (Action::InstanceRead, "instance:read", &[]),
+    (Action::InstanceChange, "instance:change", &[]),
+    (Action::InstanceGroupRead, "instance_group:read", &[]),
+    (Action::InstanceGroupChange, "instance_group:change", &[]),
 ];
+
+/// What callers whose roles hold for the whole system may do with them: services and managers all of maintenance, readers and
+/// members look at it. Otherwise it takes an administrator.
+const SYSTEM: &[(Action, &[Role])] = &[
+    (Action::IntrospectionStatus, &[Role::Reader, Role::Member]),
+    (Action::MaintenanceCreate, CHANGE_SYSTEM),
+    (Action::MaintenanceList, READ_SYSTEM),
+    (Action::MaintenanceGet, READ_SYSTEM),
+    (Action::MaintenanceDetail, READ_SYSTEM),
+    (Action::MaintenanceUpdate, CHANGE_SYSTEM),
+    (Action::MaintenanceDelete, CHANGE_SYSTEM),
+    (Action::MaintenanceSteps, READ_SYSTEM),
+    (Action::MaintenanceEvents, READ_SYSTEM),
+    (Action::MaintenanceForce, CHANGE_SYSTEM),
+    (Action::MaintenanceDownload, CHANGE_SYSTEM),
+    (Action::MaintenanceProjectGet, READ_SYSTEM),
+    (Action::InstanceRead, READ_SYSTEM),
+    (Action::InstanceGroupRead, READ_SYSTEM),
+];
+
+const READ_SYSTEM: &[Role] = &[Role::Service, Role::Manager, Role::Member, Role::Reader];
+const CHANGE_SYSTEM: &[Role] = &[Role::Service, Role::Manager];
+
+/// What the members of a project may do for their project, and with which of their roles in it.
+const PROJECT: &[(Action, &[Role])] = &[
+    (Action::MaintenanceEvents, READ_PROJECT),
+    (Action::MaintenanceProjectGet, READ_PROJECT),
+    (Action::MaintenanceProjectPut, CHANGE_PROJECT),
+    (Action::MaintenanceInstancePut, CHANGE_PROJECT),
+    (Action::InstanceRead, READ_PROJECT),
+    (Action::InstanceChange, CHANGE_PROJECT),
+    (Action::InstanceGroupRead, READ_PROJECT),
+    (Action::InstanceGroupChange, CHANGE_PROJECT),
+];
+
+const READ_PROJECT: &[Role] = &[Role::Service, Role::Manager, Role::Member, Role::Reader];
+const CHANGE_PROJECT: &[Role] = &[Role::Service, Role::Manager, Role::Member];
 
 /// What every user may do to what is their own, whatever their roles.
 const OWN: &[Action] = &[Action::IdentityRead, Action::IdentityCredential, Action::IdentityPassword];
@@ -182,13 +271,15 @@ pub struct Caller {
     pub roles: Vec<Role>,
     /// Whether the roles hold for the whole system rather than for one project: such a reader may also see statuses.
     pub system_scope: bool,
+    /// The project that the roles hold for, by its id as identity writes it; `None` where they hold for none.
+    pub project: Option<String>,
 }
 
 impl Caller {
     /// The caller of an installation that asks nobody who they are.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { name: "anonymous".into(), roles: vec![Role::Admin], system_scope: false }
+        Self { name: "anonymous".into(), roles: vec![Role::Admin], system_scope: false, project: None }
     }
 
     /// Whether they are that.
@@ -204,13 +295,19 @@ pub fn allowed(caller: &Caller, action: Action) -> bool {
     if caller.has(Role::Admin) {
         return true;
     }
-    if action == Action::IntrospectionStatus
-        && caller.system_scope
-        && (caller.has(Role::Reader) || caller.has(Role::Member))
-    {
-        return true;
-    }
-    rule(action).1.iter().any(|role| caller.has(*role))
+    let within = |table: &[(Action, &[Role])]| {
+        let roles = table.iter().find(|(known, _)| *known == action).map_or(&[][..], |(_, roles)| roles);
+        roles.iter().any(|role| caller.has(*role))
+    };
+    (caller.system_scope && within(SYSTEM)) || rule(action).1.iter().any(|role| caller.has(*role))
+}
+
+/// Whether `caller` may do `action` to something of `project`: as anybody who may do it anywhere, or as a member of it.
+#[must_use]
+pub fn allowed_in(caller: &Caller, action: Action, project: &str) -> bool {
+    let own = caller.project.as_deref() == Some(project);
+    let roles = PROJECT.iter().find(|(known, _)| *known == action).map_or(&[][..], |(_, roles)| roles);
+    (own && roles.iter().any(|role| caller.has(*role))) || allowed(caller, action)
 }
 
 /// Whether `caller` may do `action` to something of a user; `own` says that the caller is that user.
@@ -224,7 +321,7 @@ mod tests {
     use super::*;
 
     fn caller(role: Role, system_scope: bool) -> Caller {
-        Caller { name: "x".into(), roles: vec![role], system_scope }
+        Caller { name: "x".into(), roles: vec![role], system_scope, project: None }
     }
 
     #[test]
@@ -278,13 +375,43 @@ mod tests {
 
     #[test]
     fn users_have_rights_on_themselves_only() {
-        let nobody = Caller { name: "user:x".into(), roles: vec![], system_scope: false };
+        let nobody = Caller { name: "user:x".into(), roles: vec![], system_scope: false, project: None };
         for action in [Action::IdentityRead, Action::IdentityCredential, Action::IdentityPassword] {
             assert!(allowed_own(&nobody, action, true), "{action:?}");
             assert!(!allowed_own(&nobody, action, false), "{action:?}");
         }
         assert!(!allowed_own(&nobody, Action::IdentityChange, true));
         assert!(allowed_own(&caller(Role::Admin, false), Action::IdentityChange, false));
+    }
+
+    #[test]
+    fn maintenance_is_for_administrators_and_for_those_of_the_whole_system() {
+        let sessions = [Action::MaintenanceCreate, Action::MaintenanceUpdate, Action::MaintenanceDelete];
+        for action in sessions.into_iter().chain([Action::MaintenanceForce, Action::MaintenanceDownload]) {
+            for (role, system) in [(Role::Admin, false), (Role::Service, true), (Role::Manager, true)] {
+                assert!(allowed(&caller(role, system), action), "{action:?} {role:?}");
+            }
+            for (role, system) in [(Role::Reader, true), (Role::Member, true), (Role::Service, false)] {
+                assert!(!allowed(&caller(role, system), action), "{action:?} {role:?}");
+            }
+        }
+        for action in [Action::MaintenanceList, Action::MaintenanceDetail, Action::MaintenanceSteps] {
+            assert!(allowed(&caller(Role::Reader, true), action));
+            assert!(!allowed(&caller(Role::Manager, false), action));
+        }
+    }
+
+    #[test]
+    fn projects_speak_for_themselves_only() {
+        let of = |role, project: &str| Caller { project: Some(project.into()), ..caller(role, false) };
+        for (action, reads) in PROJECT.iter().map(|(action, roles)| (*action, roles.contains(&Role::Reader))) {
+            assert!(allowed_in(&of(Role::Member, "p"), action, "p"), "{action:?}");
+            assert!(!allowed_in(&of(Role::Member, "p"), action, "q"), "{action:?}");
+            assert!(!allowed_in(&caller(Role::Member, false), action, "p"), "{action:?}");
+            assert_eq!(allowed_in(&of(Role::Reader, "p"), action, "p"), reads, "{action:?}");
+            assert!(allowed_in(&of(Role::Admin, "q"), action, "p"), "{action:?}");
+        }
+        assert!(!allowed_in(&of(Role::Manager, "p"), Action::MaintenanceCreate, "p"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::maintenance;
 use super::peer::Peer;
 use super::request_id::RequestId;
 use crate::store::audit::Entry;
@@ -105,6 +106,8 @@ fn category(path: &str) -> &str {
             (None, _) => "api",
         },
         Some("identity") => "identity",
+        Some("maintenance") => "maintenance",
+        Some("v1") if words.next().is_some_and(|word| maintenance::WORDS.contains(&word)) => "maintenance",
         Some("introspection" | "v1") => "introspection",
         _ => "other",
     }
@@ -168,6 +171,8 @@ mod tests {
             ("/api", "api"),
             ("/identity/v3/users", "identity"),
             ("/v1/rules", "introspection"),
+            ("/v1//maintenance/x", "maintenance"),
+            ("/maintenance/v1/instance/x", "maintenance"),
             ("/x", "other"),
         ] {
             assert_eq!(category(path), about, "{path}");

@@ -176,7 +176,8 @@ async fn basic(api: &Api, headers: &HeaderMap, peer: &Peer) -> Result<Who, AuthE
     };
     let matches = api.identity.password_file_matches(&name, &SecretString::from(password)).await;
     if matches.map_err(|error| unavailable(&error))? {
-        let caller = Caller { name: format!("user:{name}"), roles: Role::ALL.to_vec(), system_scope: true };
+        let caller =
+            Caller { name: format!("user:{name}"), roles: Role::ALL.to_vec(), system_scope: true, project: None };
         return Ok(Who { caller, session: None });
     }
     let from = peer.source(headers, &api.config.listen.trusted_proxies);

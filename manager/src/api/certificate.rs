@@ -54,7 +54,12 @@ impl Certificate {
         }
         let (name, role) = rules.iter().find_map(|rule| Some((self.named_by(rule)?, rule.role.role())))?;
         // Like a static token: its role is not about a project.
-        Some(Caller { name: format!("certificate:{name}"), roles: role.included().to_vec(), system_scope: true })
+        Some(Caller {
+            name: format!("certificate:{name}"),
+            roles: role.included().to_vec(),
+            system_scope: true,
+            project: None,
+        })
     }
 
     /// The name by which a rule means this certificate.

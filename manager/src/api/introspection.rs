@@ -11,7 +11,7 @@ mod caller;
 mod data;
 mod error;
 mod json;
-mod links;
+
 mod list;
 mod node;
 mod pages;

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::extract::ConnectInfo;
 use http::HeaderMap;
+use http::request::Parts;
 
 use super::certificate::Certificate;
 
@@ -21,6 +23,13 @@ impl Peer {
     #[must_use]
     pub fn plain(address: SocketAddr) -> Self {
         Self { address: Some(address), certificate: None }
+    }
+
+    /// The other end of the connection that a request came on.
+    #[must_use]
+    pub fn of(parts: &Parts) -> Self {
+        let connected = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Self::plain(info.0));
+        parts.extensions.get::<Self>().cloned().or_else(connected).unwrap_or_default()
     }
 
     /// Whether the peer is one of the proxies whose headers are believed.

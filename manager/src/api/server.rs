@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use crate::config::Listen;
+use crate::metrics::Dialect;
 
 pub use accept::serve_connections;
 pub use service::Service;
@@ -90,5 +91,21 @@ pub async fn serve(
     let listen = api.config.listen.clone();
     let service = Service::new(router::router(api, stop.clone()), limits).configured(&listen);
     serve_connections(service, listener, tls, stop).await;
+    Ok(())
+}
+
+/// Serves the maintenance dialect alone on `listener`, like [`serve`].
+///
+/// # Errors
+/// See [`serve`].
+pub async fn serve_maintenance(
+    api: Api,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let listen = api.config.listen.clone();
+    let service = Service::new(router::maintenance_alone(api), Limits::default()).configured(&listen);
+    serve_connections(service.only(Dialect::Maintenance), listener, tls, stop).await;
     Ok(())
 }

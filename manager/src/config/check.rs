@@ -31,6 +31,7 @@ impl Settings for Config {
         check_auth(&self.auth)?;
         super::proof::check(&self.auth, &self.listen)?;
         self.check_numbers()?;
+        super::maintenance::check(&self.maintenance)?;
         check_networks("introspection.callback_networks", &self.introspection.callback_networks)?;
         check_networks("webhooks.allow_networks", &self.webhooks.allow_networks)?;
         check_networks("webhooks.deny_networks", &self.webhooks.deny_networks)?;
@@ -114,12 +115,15 @@ fn check_networks(key: &str, networks: &[String]) -> Check {
 }
 
 fn check_listen(listen: &Listen) -> Check {
+    let addresses = [("listen.rest", Some(listen.rest)), ("listen.maintenance", listen.maintenance)];
+    let exposed = addresses.into_iter().find(|(_, address)| address.is_some_and(|at| !at.ip().is_loopback()));
+    let exposed = exposed.map(|(key, _)| key);
     match (&listen.tls_certificate, &listen.tls_key) {
         (Some(_), None) => return refuse("listen.tls_key", "is missing: listen.tls_certificate needs its private key"),
         (None, Some(_)) => return refuse("listen.tls_certificate", "is missing: listen.tls_key needs its certificate"),
-        (None, None) if !listen.rest.ip().is_loopback() && !listen.allow_plain_http => {
+        (None, None) if exposed.is_some() && !listen.allow_plain_http => {
             return refuse(
-                "listen.rest",
+                exposed.unwrap_or_default(),
                 "plain HTTP is refused on an address that is not loopback: configure listen.tls_certificate and \
                  listen.tls_key, or set listen.allow_plain_http = true",
             );

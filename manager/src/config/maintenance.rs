@@ -1,6 +1,10 @@
 //! Settings of maintenance (spec/maintenance.md).
 
+use hostler_core::maintenance::policy::Policy;
+use hostler_core::policy::Role;
 use serde::Deserialize;
+
+use super::check::{Check, refuse};
 
 /// Maintenance sessions and their dialect.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,13 +20,24 @@ pub struct Maintenance {
     pub public_url: Option<String>,
     /// Whether what belongs to another project is answered like what does not exist.
     pub hide_foreign: bool,
+    /// Roles of which one is needed, besides the right itself, to override gates, constraints and refusals and to have files
+    /// downloaded.
+    pub force_roles: Vec<String>,
+    /// Whether links in what projects are told carry the right to answer that one question.
+    pub capability_links: bool,
     /// Whether every download needs a checksum.
     pub require_checksum: bool,
     /// Hosts that downloads may come from; empty means any.
     pub download_hosts: Vec<String>,
+    /// Whether downloads may come without TLS.
+    pub download_http: bool,
+    /// How large a download may be, in bytes.
+    pub download_max_bytes: u64,
     /// The name of the host on which plug-ins of types `pre` and `post` run; absent means the one with the name of this
     /// machine, else the first with the role `management`.
     pub management_host: Option<String>,
+    /// What sessions decide by where they do not say.
+    pub policy: Policy,
 }
 
 impl Default for Maintenance {
@@ -33,9 +48,26 @@ impl Default for Maintenance {
             stall_alert_s: 1800,
             public_url: None,
             hide_foreign: true,
+            force_roles: vec![Role::Admin.name().into()],
+            capability_links: false,
             require_checksum: true,
             download_hosts: Vec::new(),
+            download_http: false,
+            download_max_bytes: 8 << 30,
             management_host: None,
+            policy: Policy::default(),
         }
     }
+}
+
+/// Checks what the types do not.
+pub(super) fn check(maintenance: &Maintenance) -> Check {
+    if let Some(role) = maintenance.force_roles.iter().find(|role| Role::from_name(role).is_none()) {
+        let known = Role::ALL.map(Role::name).join(", ");
+        return refuse("maintenance.force_roles", format!("{role:?} is not a role; roles are {known}"));
+    }
+    if maintenance.download_max_bytes == 0 {
+        return refuse("maintenance.download_max_bytes", "must be at least 1");
+    }
+    Ok(())
 }

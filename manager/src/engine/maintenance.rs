@@ -2,6 +2,7 @@
 //! (spec/maintenance.md §1, §3).
 
 mod mover;
+mod plan;
 mod rows;
 mod session;
 mod stay;

@@ -74,6 +74,10 @@ impl Session {
             name: format!("{kind}:{}", self.name),
             roles: self.roles.clone(),
             system_scope: self.place == Place::System,
+            project: match &self.place {
+                Place::Project(project) => Some(project.id.to_string()),
+                Place::Unscoped | Place::System => None,
+            },
         }
     }
 

@@ -79,6 +79,19 @@ pub async fn event_newest(connection: &mut Connection) -> Result<EventNumber> {
     Ok(EventNumber(row.0))
 }
 
+/// The number of the last event from before that moment; 0 if there is none any more.
+///
+/// # Errors
+/// See [`super::Error`].
+pub async fn event_before(connection: &mut Connection, at: Timestamp) -> Result<EventNumber> {
+    let row: Option<(i64,)> =
+        sqlx::query_as("select number from event where at < $1 order by at desc, number desc limit 1")
+            .bind(at.as_micros())
+            .fetch_optional(connection)
+            .await?;
+    Ok(EventNumber(row.map_or(0, |(number,)| number)))
+}
+
 /// Removes at most `limit` events from before `until`, the oldest first; returns how many.
 ///
 /// # Errors

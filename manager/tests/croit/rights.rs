@@ -37,7 +37,12 @@ fn the_policy_agrees_with_the_specification() {
             continue;
         };
         for role in ["reader", "member", "service", "admin"] {
-            let caller = Caller { name: "x".into(), roles: vec![Role::from_name(role).unwrap()], system_scope: false };
+            let caller = Caller {
+                name: "x".into(),
+                roles: vec![Role::from_name(role).unwrap()],
+                system_scope: false,
+                project: None,
+            };
             assert_eq!(allowed(&caller, action), may(role, needed), "{} {} {role}", route.method, route.path);
         }
     }

@@ -193,7 +193,7 @@ async fn what_cannot_be_changed_can_be_looked_at() {
     lab.get(&admin, "/v3/endpoints/identity-admin").await.is(200);
     assert_eq!(lab.get(&admin, "/v3/regions").await.is(200).body["regions"][0]["id"], "RegionOne");
     lab.get(&admin, "/v3/regions/RegionOne").await.is(200);
-    assert_eq!(lab.get(&admin, "/v3/auth/catalog").await.is(200).body["catalog"].as_array().unwrap().len(), 2);
+    assert_eq!(lab.get(&admin, "/v3/auth/catalog").await.is(200).body["catalog"].as_array().unwrap().len(), 3);
     assert_eq!(lab.get(&admin, "/v3/auth/projects").await.names("projects"), ["admin"]);
     assert_eq!(lab.get(&admin, "/v3/auth/system").await.is(200).body["system"], json!([{"all": true}]));
     assert_eq!(lab.get(&admin, "/v3/auth/domains").await.is(200).body["domains"], json!([]));

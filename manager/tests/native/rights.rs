@@ -68,7 +68,12 @@ fn the_policy_agrees_with_the_cases() {
     for (route, (_, path, needed)) in ROUTES.iter().zip(CASES) {
         let Some(action) = route.action else { continue };
         for role in ROLES {
-            let caller = Caller { name: "x".into(), roles: vec![Role::from_name(role).unwrap()], system_scope: false };
+            let caller = Caller {
+                name: "x".into(),
+                roles: vec![Role::from_name(role).unwrap()],
+                system_scope: false,
+                project: None,
+            };
             assert_eq!(allowed(&caller, action), may(role, needed), "{path} {role} {}", action.name());
         }
     }

@@ -16,7 +16,7 @@ use hostler_common::time::{Clock, Timestamp};
 use hostler_manager::api::Api;
 use hostler_manager::assemble::{engine_settings, fleet_settings, store_options};
 use hostler_manager::config::Config;
-use hostler_manager::engine::{Engine, OsSeeds};
+use hostler_manager::engine::{Engine, EngineSettings, OsSeeds};
 use hostler_manager::fleet::Fleet;
 use hostler_manager::fleet::ca::Ca;
 use hostler_manager::hooks::Hooks;
@@ -63,6 +63,15 @@ impl Manager {
 
     /// The same, after `prepare` had a look at the directory, which is `DIR` in the settings.
     pub async fn prepared(settings: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::changed(settings, prepare, |_| ()).await
+    }
+
+    /// The same, with settings of the engine that no file can hold.
+    pub async fn changed(
+        settings: &str,
+        prepare: impl FnOnce(&Path),
+        change: impl FnOnce(&mut EngineSettings),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         prepare(dir.path());
         let path = dir.path().display().to_string();
@@ -71,7 +80,9 @@ impl Manager {
         let config = Config::load(&file).unwrap();
         let store = Store::open(&store_options(&config)).await.unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(START)));
-        let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), engine_settings(&config));
+        let mut settings = engine_settings(&config);
+        change(&mut settings);
+        let engine = Engine::new(store, Arc::clone(&clock) as _, Arc::new(OsSeeds), settings);
         let identity = Identity::new(engine.clone(), &config.auth);
         if let Some(bootstrap) = &config.bootstrap {
             identity.bootstrap(bootstrap).await.unwrap();
@@ -93,6 +104,20 @@ impl Manager {
             .write(move |tx| Box::pin(async move { host::host_insert(tx, id, &name, &roles, now).await }));
         write.await.unwrap();
         id
+    }
+
+    /// The agent of a host connects.
+    pub async fn connect(&self, host: HostId) {
+        let (hello, now) = (
+            host::Greeting { version: "1".into(), boot_id: "first".into(), address: "192.0.2.1:1".into() },
+            self.clock.now(),
+        );
+        let write = self
+            .api
+            .engine
+            .store
+            .write(move |tx| Box::pin(async move { host::host_online(tx, host, &hello, now).await }));
+        write.await.unwrap();
     }
 
     /// Runs the timers that are due.

@@ -1,8 +1,12 @@
 //! What owners of instances ask for, independent of any session (spec/maintenance.md §1.10, §1.11).
 
+mod read;
+
 use serde::{Deserialize, Serialize};
 
 use super::instance::MoveAction;
+
+pub use read::{ID_MAX, Wrong, id_fault, lenient_number, lenient_truth};
 
 /// What an instance needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

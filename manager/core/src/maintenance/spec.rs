@@ -109,7 +109,8 @@ pub struct Download {
     pub url: String,
     /// What it is called afterwards: the last part of the path, if nothing else was asked for.
     pub name: String,
-    /// SHA-256 that it must have, hexadecimal; `None` means that the file `<url>.sha256` says it.
+    /// SHA-256 that it must have, hexadecimal; `None` means that the file `<url>.sha256` says it,
+    /// unless it is `unchecked`.
     #[serde(default)]
     pub sha256: Option<String>,
     /// The size that it must have, in bytes.
@@ -118,6 +119,9 @@ pub struct Download {
     /// Ed25519 signature of its SHA-256 digest, base64.
     #[serde(default)]
     pub signature: Option<String>,
+    /// Whether it is taken as it comes where no SHA-256 is known.
+    #[serde(default)]
+    pub unchecked: bool,
 }
 
 /// A session as it was asked for.

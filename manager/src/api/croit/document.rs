@@ -49,7 +49,7 @@ fn document() -> Value {
 
 /// The roles of the dialect of which a caller needs one.
 fn permissions(action: Action) -> Vec<&'static str> {
-    let viewer = Caller { name: String::new(), roles: vec![Role::Reader], system_scope: false };
+    let viewer = Caller { name: String::new(), roles: vec![Role::Reader], system_scope: false, project: None };
     if allowed(&viewer, action) { vec!["VIEWER"] } else { vec!["ADMIN"] }
 }
 

@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn names_of_roles() {
-        let caller = |roles: &[Role]| Caller { name: "x".into(), roles: roles.to_vec(), system_scope: true };
+        let caller =
+            |roles: &[Role]| Caller { name: "x".into(), roles: roles.to_vec(), system_scope: true, project: None };
         assert_eq!(roles(&caller(&Role::ALL)), ["admin", "viewer"]);
         assert_eq!(roles(&caller(&[Role::Reader])), ["viewer"]);
         assert_eq!(roles(&caller(&[])), [""; 0]);

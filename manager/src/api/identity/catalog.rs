@@ -24,7 +24,7 @@ pub(super) struct Service {
 }
 
 /// All services.
-pub(super) const SERVICES: [Service; 2] = [
+pub(super) const SERVICES: [Service; 3] = [
     Service { kind: "identity", name: "identity", description: "Users, projects and tokens", mount: None },
     // Without `/v1`: the client library adds it, and the SDK finds it by discovery.
     Service {
@@ -32,6 +32,13 @@ pub(super) const SERVICES: [Service; 2] = [
         name: "introspection",
         description: "What is in the hosts",
         mount: Some("/introspection"),
+    },
+    // With `/v1`: its clients append their paths and look nothing up.
+    Service {
+        kind: "maintenance",
+        name: "fenix",
+        description: "Hosts out of service and back",
+        mount: Some("/maintenance/v1"),
     },
 ];
 

@@ -1,21 +1,13 @@
 //! Who asks, in the dialect's own errors (spec/introspection.md §1.4).
 
-use axum::extract::ConnectInfo;
 use hostler_core::policy::Caller;
 use http::header::WWW_AUTHENTICATE;
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::error::Failure;
 use crate::api::Api;
 use crate::api::auth::{AuthError, authenticate, challenge, check_form};
 use crate::api::peer::Peer;
-
-/// The other end of the connection that a request came on.
-pub(super) fn peer(parts: &Parts) -> Peer {
-    let connected = || parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>().map(|info| Peer::plain(info.0));
-    parts.extensions.get::<Peer>().cloned().or_else(connected).unwrap_or_default()
-}
 
 /// Who asks.
 ///

@@ -7,20 +7,14 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
+pub(super) use crate::api::answer::raw;
+
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, value: &Value) -> Response<Body> {
     let mut text = Vec::with_capacity(256);
     write_sorted(&mut text, value);
     text.push(b'\n');
     raw(status, text.into())
-}
-
-/// An answer whose JSON text is there already.
-pub(super) fn raw(status: StatusCode, text: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 /// 202: the work goes on after the answer.

@@ -55,7 +55,7 @@ pub(super) async fn create(call: &Call<'_>, at: Option<&str>, body: Bytes) -> Re
     let turn = call.dialect.api.engine.turn(call.actor());
     let id = chosen.unwrap_or_else(|| RuleId(uuid::Builder::from_random_bytes(turn.seed.to_be_bytes()).into_uuid()));
     let rule = new.with_id(id);
-    let (stored, memo) = (rule.clone(), ticket.as_ref().map(replay::Ticket::memo));
+    let (stored, memo) = (rule.clone(), ticket.as_ref().map(Memo::from));
     let written = write(call, move |tx, actor| {
         Box::pin(async move {
             rule_insert(tx, &stored, turn.now).await?;
@@ -128,7 +128,7 @@ type Entered = (Option<Memo>, Option<replay::Ticket>);
 async fn enter(call: &Call<'_>, body: &[u8]) -> Result<Result<Entered, Response<Body>>, Failure> {
     Ok(match replay::enter(call, body).await? {
         Entrance::Again(done) => Err(done.into_response()),
-        Entrance::New(ticket) => Ok((ticket.as_ref().map(replay::Ticket::memo), ticket)),
+        Entrance::New(ticket) => Ok((ticket.as_ref().map(Memo::from), ticket)),
     })
 }
 

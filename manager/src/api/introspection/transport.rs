@@ -9,19 +9,19 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use futures::FutureExt as _;
 use hostler_core::policy::{self, Caller};
-use http::header::{ALLOW, CONTENT_LENGTH};
+use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use serde_json::json;
 use tracing::Instrument as _;
 
-use super::caller::{caller, malformed_proof, peer};
+use super::caller::{caller, malformed_proof};
 use super::error::Failure;
-use super::links::Links;
 use super::path::Resource;
 use super::version::{self, Version};
 use super::{Dialect, body, callback, data, json, list, rules, runs};
+use crate::api::answer::without_body;
+use crate::api::links::Links;
 use crate::api::peer::Peer;
 use crate::api::request_id::{OPENSTACK_HEADER, RequestId};
 use crate::store::introspection::DataKind;
@@ -63,15 +63,6 @@ pub(super) async fn dispatch(State(dialect): State<Arc<Dialect>>, request: Reque
     if head { without_body(response).await } else { response }
 }
 
-/// The answer to `HEAD`: that to `GET`, length included, without its body.
-async fn without_body(response: Response<Body>) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    // Bodies are in memory; collecting one costs nothing and does not fail.
-    let length = body.collect().await.map_or(0, |body| body.to_bytes().len());
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    Response::from_parts(parts, Body::empty())
-}
-
 async fn serve(dialect: &Dialect, request: Request) -> Result<Response<Body>, Failure> {
     let (parts, body) = request.into_parts();
     malformed_proof(&dialect.api, &parts.headers)?;
@@ -88,7 +79,7 @@ async fn serve(dialect: &Dialect, request: Request) -> Result<Response<Body>, Fa
         response.headers_mut().insert(ALLOW, allow);
         return Ok(response);
     }
-    let peer = peer(&parts);
+    let peer = Peer::of(&parts);
     let caller = match resource.action(&parts.method) {
         None => None,
         Some(action) => {

@@ -6,22 +6,20 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::api::native;
+use crate::api::{maintenance, native};
 use crate::metrics::Dialect;
 
 /// The dialect that a path belongs to.
 pub(super) fn dialect_of(path: &str) -> Dialect {
-    // Clients put a slash too many between the address and the path.
-    let path = path.strip_prefix('/').map_or(path, |rest| &path[rest.len() - rest.trim_start_matches('/').len()..]);
-    let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if below("/api") {
-        Dialect::Native
-    } else if below("/identity") {
-        Dialect::Identity
-    } else if below("/introspection") || below("/v1") || path == "/" {
-        Dialect::Introspection
-    } else {
-        Dialect::Service
+    // Clients put slashes too many between the address and the path, and into it.
+    let mut words = path.split('/').filter(|word| !word.is_empty());
+    match (words.next(), words.next()) {
+        (Some("api"), _) => Dialect::Native,
+        (Some("identity"), _) => Dialect::Identity,
+        (Some("maintenance"), _) => Dialect::Maintenance,
+        (Some("v1"), Some(word)) if maintenance::WORDS.contains(&word) => Dialect::Maintenance,
+        (Some("introspection" | "v1") | None, _) => Dialect::Introspection,
+        (Some(_), _) => Dialect::Service,
     }
 }
 
@@ -30,6 +28,10 @@ pub(super) fn failure(dialect: Dialect, status: StatusCode, message: &str) -> Re
     let mut response = match dialect {
         Dialect::Native | Dialect::Service => native::error::Error::new(status, message).into_response(),
         Dialect::Introspection => (status, Json(json!({ "error": { "message": message } }))).into_response(),
+        Dialect::Maintenance => {
+            let body = json!({ "status": status.as_u16(), "error": message, "message": message, "code": "service" });
+            (status, Json(body)).into_response()
+        }
         Dialect::Identity => {
             let title = status.canonical_reason().unwrap_or("Error");
             let error = json!({ "code": status.as_u16(), "message": message, "title": title });
@@ -57,6 +59,9 @@ mod tests {
             ("/identity/v3", Dialect::Identity),
             ("/", Dialect::Introspection),
             ("/v1/rules", Dialect::Introspection),
+            ("/v1//maintenance/x", Dialect::Maintenance),
+            ("//v1/instance_group", Dialect::Maintenance),
+            ("/maintenance/v1/maintenance", Dialect::Maintenance),
             ("/introspection", Dialect::Introspection),
             ("/v1x", Dialect::Service),
             ("/healthz", Dialect::Service),

@@ -44,6 +44,8 @@ pub struct Service {
     limits: Limits,
     cors: Cors,
     proxies: Arc<[IpAddr]>,
+    /// The dialect of all paths, where there is one alone.
+    only: Option<Dialect>,
 }
 
 impl Service {
@@ -51,13 +53,19 @@ impl Service {
     #[must_use]
     pub fn new(router: Router, limits: Limits) -> Self {
         let room = Arc::new(Semaphore::new(limits.in_flight));
-        Self { router, room, limits, cors: Cors::default(), proxies: Arc::default() }
+        Self { router, room, limits, cors: Cors::default(), proxies: Arc::default(), only: None }
     }
 
     /// The same with the origins and the proxies of a listener.
     #[must_use]
     pub fn configured(self, listen: &Listen) -> Self {
         Self { cors: Cors::new(&listen.allowed_origins), proxies: listen.trusted_proxies.clone().into(), ..self }
+    }
+
+    /// The same for one dialect alone, whatever the paths look like.
+    #[must_use]
+    pub fn only(self, dialect: Dialect) -> Self {
+        Self { only: Some(dialect), ..self }
     }
 
     /// What clients may cost.
@@ -74,7 +82,7 @@ impl Service {
     /// Answers one request. Always answers; a panic becomes 500, slowness 503 or 408.
     pub async fn call_from(&self, peer: Peer, mut request: Request<Body>) -> Response<Body> {
         let begun = Instant::now();
-        let dialect = dialect_of(request.uri().path());
+        let dialect = self.only.unwrap_or_else(|| dialect_of(request.uri().path()));
         let id = RequestId::of(request.headers());
         let method = request.method().clone();
         let path = clip(request.uri().path(), PATH_MAX);
@@ -87,7 +95,7 @@ impl Service {
         extensions.insert(peer);
         extensions.insert(id.clone());
         name_host(&mut request);
-        if dialect == Dialect::Native {
+        if matches!(dialect, Dialect::Native | Dialect::Maintenance) {
             tidy(&mut request);
         }
         let preflight = if admitted.is_some() { Cors::preflight(&request) } else { None };
@@ -148,7 +156,7 @@ impl Service {
     fn patience(&self, dialect: Dialect) -> Duration {
         match dialect {
             Dialect::Introspection => self.limits.request_introspection,
-            Dialect::Native | Dialect::Identity | Dialect::Service => self.limits.request,
+            Dialect::Native | Dialect::Identity | Dialect::Maintenance | Dialect::Service => self.limits.request,
         }
     }
 }
@@ -162,7 +170,7 @@ fn name_host(request: &mut Request<Body>) {
     }
 }
 
-/// Takes double slashes and slashes at the end out of a path of the native API, which tolerates both.
+/// Takes double slashes and slashes at the end out of a path of a dialect that tolerates both.
 fn tidy(request: &mut Request<Body>) {
     let path = request.uri().path();
     if !path.ends_with('/') && !path.contains("//") {
@@ -174,6 +182,9 @@ fn tidy(request: &mut Request<Body>) {
             all.push_str(segment);
             all
         });
+    if tidied.is_empty() {
+        tidied.push('/');
+    }
     if let Some(query) = request.uri().query() {
         tidied.push('?');
         tidied.push_str(query);

@@ -4,10 +4,12 @@ use hostler_common::text::clip;
 use hostler_common::time::Timestamp;
 use hostler_core::policy::{Caller, Role};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// The longest name of a user that is shown, in bytes.
 const NAME_MAX: usize = 255;
+
+/// The longest id of a project, in bytes; Keystone's own have 32.
+const PROJECT_MAX: usize = 64;
 
 /// What Keystone says of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ struct Token {
     expires_at: String,
     #[serde(default)]
     roles: Vec<Named>,
-    project: Option<IgnoredAny>,
+    project: Option<Project>,
     system: Option<System>,
 }
 
@@ -51,6 +53,11 @@ struct Named {
 }
 
 #[derive(Deserialize)]
+struct Project {
+    id: String,
+}
+
+#[derive(Deserialize)]
 struct System {
     #[serde(default)]
     all: bool,
@@ -68,7 +75,8 @@ pub(super) fn read(body: &[u8]) -> Result<Said, String> {
     let counts = system_scope || token.project.is_some();
     let has = |role: &Role| token.roles.iter().any(|named| named.name.eq_ignore_ascii_case(role.name()));
     let roles = if counts { Role::ALL.into_iter().filter(has).collect() } else { Vec::new() };
-    Ok(Said { caller: Caller { name: name(&token.user), roles, system_scope }, expires_at })
+    let project = token.project.map(|project| project.id).filter(|id| id.len() <= PROJECT_MAX);
+    Ok(Said { caller: Caller { name: name(&token.user), roles, system_scope, project }, expires_at })
 }
 
 /// The name for the audit trail. Only names of the default domain stand alone, so that nobody of another domain passes for

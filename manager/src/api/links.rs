@@ -1,4 +1,4 @@
-//! Where the dialect is, as its clients see it: what links begin with (spec/introspection.md §1.1).
+//! Where the dialect is, as its clients see it: what links begin with (spec/introspection.md §1.1, spec/maintenance.md §1.1).
 
 use http::request::Parts;
 
