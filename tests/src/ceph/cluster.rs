@@ -21,7 +21,7 @@ use crate::ward::Ward;
 pub struct Cluster {
     pub(super) ward: Ward,
     pub(super) daemons: Daemons,
-    options: Options,
+    pub(super) options: Options,
     fsid: String,
     /// The range is taken as long as this is held.
     _ports: Ports,

@@ -87,7 +87,8 @@ fn fleet(seed: u64, workflow: Workflow) -> World {
             continue;
         }
         let (id, project) = (format!("i{n}"), format!("p{}", world.random(3)));
-        world.instance(&id, &project, host, 1 + u32::try_from(world.random(2)).unwrap());
+        let size = 1 + u32::try_from(world.random(2)).unwrap();
+        world.instance(&id, &project, host, size);
         world.computes.instances.last_mut().unwrap().can_live_migrate = world.random(3) > 0;
         let group = world.random(4);
         let lead_time = u32::try_from(world.random(30)).unwrap();
@@ -100,7 +101,7 @@ fn fleet(seed: u64, workflow: Workflow) -> World {
         }
     }
     for project in ["p0", "p1", "p2"] {
-        let mut some = |world: &mut World| -> BTreeMap<State, u32> {
+        let some = |world: &mut World| -> BTreeMap<State, u32> {
             State::ALL.iter().filter(|_| world.random(5) == 0).map(|state| (*state, 1)).collect()
         };
         let actions = [MoveAction::Migrate, MoveAction::LiveMigrate, MoveAction::OwnAction];
