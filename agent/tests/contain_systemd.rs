@@ -125,10 +125,10 @@ fn scripts_run_as_services_outside_of_the_sandbox() {
         "a_script_whose_supervisor_cannot_start_fails_and_says_so",
         "a_script_whose_supervisor_was_killed_is_lost_and_what_is_left_of_it_ends",
         "another_account_is_another_account",
+        "output_comes_while_the_script_runs",
         "secrets_are_files_in_memory_and_never_in_output_or_on_the_disk",
         "spec_13_6_a_cancel_through_the_agent_leaves_nothing_within_fifteen_seconds",
         "spec_13_9_an_agent_that_is_killed_and_replaced_brings_the_result_of_a_script_that_ran_once",
-        "the_first_output_comes_soon",
         "under_systemd_a_script_is_outside_of_the_agents_sandbox",
         "what_a_script_leaves_behind_is_ended_unless_it_may_stay",
     ];
