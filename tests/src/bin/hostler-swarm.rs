@@ -67,6 +67,21 @@ enum Mode {
         #[arg(long, default_value_t = 1000)]
         singles: u32,
     },
+    /// Run a script on all hosts of a manager, whose agents are there already: on all together, then one that writes a byte on
+    /// one after the other.
+    Hosts {
+        #[command(flatten)]
+        manager: Manager,
+        /// The script; without it, one that writes a byte.
+        #[arg(long, value_name = "FILE")]
+        script: Option<PathBuf>,
+        /// How often on all hosts.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// How often on one.
+        #[arg(long, default_value_t = 0)]
+        singles: u32,
+    },
     /// Measure how long pages of the list of tasks take, in the usual orders and with the usual conditions.
     Tasks {
         #[command(flatten)]
@@ -202,6 +217,7 @@ async fn run(mode: Mode, report: &mut Report) -> anyhow::Result<()> {
             Ok(())
         }
         Mode::Scripts { swarm, rounds, singles } => run_scripts(swarm, rounds, singles, report).await,
+        Mode::Hosts { manager, script, rounds, singles } => run_hosts(&manager, script, rounds, singles, report).await,
         Mode::Tasks { manager, times } => {
             let rest = Rest::new(&manager.url, &manager.api_token)?;
             for (name, page) in scripts::pages() {
@@ -227,7 +243,7 @@ async fn run_scripts(swarm: Swarm, rounds: u32, singles: u32, report: &mut Repor
     anyhow::ensure!(servers.len() == party.crew.hosts.len(), "{} servers are listed", servers.len());
     for number in 1..=rounds {
         let (before, own) = (party.processor_time()?, processor_time(std::process::id())?);
-        let round = scripts::everywhere(&party.rest, &servers, PATIENCE).await?;
+        let round = scripts::everywhere(&party.rest, &servers, scripts::SCRIPT, PATIENCE).await?;
         report.seconds(format!("round{number}_accepted_s"), round.accepted);
         report.seconds(format!("round{number}_s"), round.ended);
         let own = processor_time(std::process::id())?.saturating_sub(own);
@@ -236,13 +252,38 @@ async fn run_scripts(swarm: Swarm, rounds: u32, singles: u32, report: &mut Repor
             report.seconds(format!("round{number}_manager_cpu_s"), after.saturating_sub(before));
         }
     }
-    let mut first_bytes = Vec::new();
-    for single in 0..singles {
-        let server = servers[single as usize % servers.len()];
-        first_bytes.push(scripts::first_byte(&party.rest, server).await?);
-    }
-    report.spread("first_byte", first_bytes);
+    report.spread("first_byte", first_bytes(&party.rest, &servers, singles).await?);
     party.dismiss("scripts", report).await
+}
+
+async fn run_hosts(
+    manager: &Manager,
+    script: Option<PathBuf>,
+    rounds: u32,
+    singles: u32,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let rest = Rest::new(&manager.url, &manager.api_token)?;
+    let servers = scripts::all_servers(&rest).await?;
+    let script = script.map_or_else(|| Ok(scripts::SCRIPT.to_owned()), std::fs::read_to_string)?;
+    let mut all = Vec::new();
+    for _ in 0..rounds {
+        all.push(scripts::everywhere(&rest, &servers, &script, PATIENCE).await?.ended);
+    }
+    report.add("hosts", servers.len());
+    report.list("rounds_s", &all);
+    report.spread("first_byte", first_bytes(&rest, &servers, singles).await?);
+    Ok(())
+}
+
+/// How long it took each time until a script on one server, another one each time, showed its first byte.
+async fn first_bytes(rest: &Rest, servers: &[i64], times: u32) -> anyhow::Result<Vec<Duration>> {
+    anyhow::ensure!(!servers.is_empty(), "there is no server");
+    let mut took = Vec::new();
+    for (_, server) in (0..times).zip(servers.iter().cycle()) {
+        took.push(scripts::first_byte(rest, *server).await?);
+    }
+    Ok(took)
 }
 
 /// A swarm that is connected, with its first introspections done.
