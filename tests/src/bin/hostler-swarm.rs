@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -16,8 +16,8 @@ use hostler_tests::swarm::fill;
 use hostler_tests::swarm::report::Report;
 use hostler_tests::swarm::rest::Rest;
 use hostler_tests::swarm::rounds::{Round, all_connected, all_ended, introspect, latency};
-use hostler_tests::swarm::scripts;
 use hostler_tests::swarm::usage::{Memory, processor_time};
+use hostler_tests::swarm::{scripts, sessions};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::time::Instant;
 
@@ -81,6 +81,30 @@ enum Mode {
         /// How often on one.
         #[arg(long, default_value_t = 0)]
         singles: u32,
+    },
+    /// Connect, then take all hosts through maintenance sessions whose steps change nothing: all hosts at once, then some of
+    /// them one after the other.
+    Sessions {
+        #[command(flatten)]
+        swarm: Swarm,
+        /// How often all at once.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Whether also one after the other.
+        #[arg(long)]
+        singly: bool,
+    },
+    /// Plan a session for a fleet that is only in memory.
+    Plan {
+        /// Of how many hosts.
+        #[arg(long, default_value_t = 1000)]
+        hosts: u32,
+        /// With how many instances.
+        #[arg(long, default_value_t = 10_000)]
+        instances: u32,
+        /// How often.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
     },
     /// Measure how long pages of the list of tasks take, in the usual orders and with the usual conditions.
     Tasks {
@@ -217,6 +241,16 @@ async fn run(mode: Mode, report: &mut Report) -> anyhow::Result<()> {
             Ok(())
         }
         Mode::Scripts { swarm, rounds, singles } => run_scripts(swarm, rounds, singles, report).await,
+        Mode::Sessions { swarm, rounds, singly } => run_sessions(swarm, rounds, singly, report).await,
+        Mode::Plan { hosts, instances, rounds } => {
+            for number in 1..=rounds {
+                let (plan, took) = sessions::plan_of(hosts, instances);
+                report.add("landings", plan.hosts.iter().map(|host| host.landings.len()).sum::<usize>());
+                report.add("blockers", plan.hosts.iter().map(|host| host.blockers.len()).sum::<usize>());
+                report.seconds(format!("round{number}_s"), took);
+            }
+            Ok(())
+        }
         Mode::Hosts { manager, script, rounds, singles } => run_hosts(&manager, script, rounds, singles, report).await,
         Mode::Tasks { manager, times } => {
             let rest = Rest::new(&manager.url, &manager.api_token)?;
@@ -254,6 +288,26 @@ async fn run_scripts(swarm: Swarm, rounds: u32, singles: u32, report: &mut Repor
     }
     report.spread("first_byte", first_bytes(&party.rest, &servers, singles).await?);
     party.dismiss("scripts", report).await
+}
+
+async fn run_sessions(swarm: Swarm, rounds: u32, singly: bool, report: &mut Report) -> anyhow::Result<()> {
+    let party = Party::gather(swarm, report).await?;
+    for number in 1..=rounds {
+        let before = party.processor_time()?;
+        let session = sessions::everywhere(&party.rest, 0, PATIENCE).await?;
+        report.seconds(format!("round{number}_accepted_s"), session.accepted);
+        report.seconds(format!("round{number}_s"), session.ended);
+        if let (Some(before), Some(after)) = (before, party.processor_time()?) {
+            report.seconds(format!("round{number}_manager_cpu_s"), after.saturating_sub(before));
+        }
+    }
+    report.spread("gap", party.take_gaps());
+    if singly {
+        let session = sessions::everywhere(&party.rest, 1, PATIENCE).await?;
+        report.seconds("singly_s", session.ended);
+        report.spread("singly_gap", party.take_gaps());
+    }
+    party.dismiss("sessions", report).await
 }
 
 async fn run_hosts(
@@ -332,6 +386,11 @@ impl Party {
     /// The processor time of the manager until now, if that is measured.
     fn processor_time(&self) -> anyhow::Result<Option<Duration>> {
         self.watched.map(|(pid, _)| processor_time(pid)).transpose()
+    }
+
+    /// How long it took from step to step, since this was asked last.
+    fn take_gaps(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.shared.gaps.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reports the manager's memory and what of it is there for each agent.
