@@ -23,21 +23,16 @@ pub mod stream;
 pub mod version;
 pub mod webhook;
 
-use std::sync::Arc;
-
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
-use axum::{Extension, Router};
 use hostler_core::policy::Action;
 use http::{HeaderValue, StatusCode, header};
-use tokio_util::sync::CancellationToken;
 
 use super::Api;
-use crate::webhook::Webhooks;
 use error::Error;
-use stream::Streams;
 
 /// One thing that can be asked.
 #[derive(Clone, Copy, Debug)]
@@ -95,8 +90,8 @@ pub const ROUTES: &[Route] = &[
     route("PUT", "/rules/{id}", Some(Action::IntrospectionRule), || put(rule::replace)),
 ];
 
-/// The native API, to be nested at `/api`. Answers that have no end of their own end at `stop`.
-pub fn routes(api: Api, stop: CancellationToken) -> Router {
+/// The native API, to be nested at `/api` below a layer of [`crate::api::follow::Streams`] and [`crate::webhook::Webhooks`].
+pub fn routes(api: Api) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let handler = (route.handler)();
@@ -112,8 +107,6 @@ pub fn routes(api: Api, stop: CancellationToken) -> Router {
             Error::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method; see the header Allow")
         })
         .layer(axum::middleware::map_response(never_stored))
-        .layer(Extension(Streams::new(api.config.events.streams_max, stop)))
-        .layer(Extension(Webhooks::new(api.engine.clone(), Arc::clone(api.hooks.vault()), &api.config)))
         .layer(DefaultBodyLimit::max(body::BODY_MAX))
         .with_state(api)
 }

@@ -128,7 +128,7 @@ fn created(id: &str) -> Response<Body> {
     render::json(&json!({ "session_id": id }))
 }
 
-async fn enter(call: &Call<'_>) -> Result<Entrance, Failure> {
+pub(super) async fn enter(call: &Call<'_>) -> Result<Entrance, Failure> {
     Ok(replay::enter(call.engine(), &call.dialect.running, call.actor(), call.parts, &call.body).await?)
 }
 

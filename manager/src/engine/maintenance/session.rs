@@ -71,7 +71,7 @@ impl Domain for SessionDomain {
                 facts.instances = instance_rows(tx, session.id, None).await?;
             }
             if !facts.computes.instances.is_empty() || !facts.instances.is_empty() {
-                of_instances(turn, tx, &mut facts).await?;
+                of_instances(turn, tx, session.id, &mut facts).await?;
             }
             Ok(facts)
         })
@@ -127,10 +127,10 @@ async fn plugins(tx: &mut Connection) -> Result<BTreeMap<String, Manifest>> {
 }
 
 /// What is needed only where there are instances.
-async fn of_instances(turn: &Turn, tx: &mut Connection, facts: &mut Facts) -> Result<()> {
+async fn of_instances(turn: &Turn, tx: &mut Connection, session: SessionId, facts: &mut Facts) -> Result<()> {
     facts.constraints = constraint_all(tx).await?;
     facts.groups = group_all(tx).await?;
-    facts.subscribed = listened(tx, turn.now).await?;
+    facts.subscribed = listened(tx, session, turn.now).await?;
     facts.impacted = impacted(tx, turn.now).await?;
     for instance in out_of_order(&facts.computes) {
         facts.impacted.entry(instance).or_insert(None);
