@@ -3,6 +3,7 @@
 
 mod constraint;
 mod fleet;
+mod glance;
 mod host;
 mod instance;
 mod listener;
@@ -21,6 +22,7 @@ pub use constraint::{
     group_find, group_list, group_put,
 };
 pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry, storage_hurry};
+pub use glance::phase_counts;
 pub use host::{StayRow, host_put_all, host_remove, host_row, host_rows, stay_put_all};
 pub use instance::{impacted, instance_put_all, instance_remove, instance_rows};
 pub use listener::{listened, listener_delete, listener_prune, listener_put, listener_put_in};

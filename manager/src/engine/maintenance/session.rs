@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
+use hostler_common::error::Class;
 use hostler_common::id::SessionId;
 use hostler_core::cluster::Cluster;
 use hostler_core::machine::{Context, Input, Machine as _};
@@ -23,6 +24,7 @@ use crate::store::maintenance::{
     constraint_all, fleet_all, group_all, host_rows, impacted, instance_rows, listened, management, plugin_all,
     session_active,
 };
+use crate::store::script::script_by_name;
 use crate::store::{Connection, Error, Result};
 
 /// A session; the subject is its id.
@@ -113,9 +115,23 @@ impl Engine {
 /// What is needed only where a session is created.
 async fn to_create(turn: &Turn, tx: &mut Connection, create: &Create, facts: &mut Facts) -> Result<()> {
     facts.plugins = plugins(tx).await?;
+    scripts_are_there(tx, &create.spec).await?;
     facts.active_sessions = session_active(tx, create.id).await?;
     facts.max_sessions = turn.settings.maintenance.max_active_sessions;
     facts.baseline = baseline(tx, &create.spec, &facts.fleet).await?;
+    Ok(())
+}
+
+/// Refuses a session whose plug-ins run a script that the library does not have: it would fail on its first host.
+async fn scripts_are_there(tx: &mut Connection, spec: &Spec) -> Result<()> {
+    for action in &spec.actions {
+        let script = action.metadata.get("script").and_then(serde_json::Value::as_str);
+        let Some(name) = script.filter(|_| builtin::canonical(&action.plugin) == Some("script")) else { continue };
+        if script_by_name(tx, name).await?.is_none() {
+            let text = format!("plug-in {}: metadata.script: the library has no script {name:?}", action.plugin);
+            return Err(Error::Refused(Class::Invalid, text));
+        }
+    }
     Ok(())
 }
 
