@@ -82,6 +82,7 @@ impl Engine {
                 Err(Error::Moved) if tries < TRIES => {}
                 Ok(done) => {
                     self.woken(&done);
+                    self.wake.downloads();
                     return Ok(id);
                 }
                 Err(error) => return Err(error),

@@ -98,7 +98,7 @@ fn truth(call: &Call<'_>, name: &str) -> Result<bool, Failure> {
 /// `POST /v1/maintenance`.
 pub(super) async fn create(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let admin_project = call.project().unwrap_or_default().to_owned();
-    let wanted = create::read(fields::object(&call.body)?, call.settings(), admin_project)?;
+    let mut wanted = create::read(fields::object(&call.body)?, call.settings(), admin_project)?;
     let (downloads, weaker) = create::special(&wanted.spec, &call.settings().policy);
     if downloads {
         call.must_specially(Action::MaintenanceDownload)?;
@@ -106,6 +106,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     if weaker {
         call.must_specially(Action::MaintenanceForce)?;
     }
+    super::download::complete(&mut wanted.spec.download, call.settings()).await?;
     if wanted.dry_run {
         return rehearsed(call, wanted.spec).await;
     }
