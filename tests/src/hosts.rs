@@ -19,10 +19,12 @@ mod fault;
 mod groups;
 mod host;
 mod lab;
+mod storage;
 
 pub use groups::own as own_groups;
 pub use host::{File, Host, Options};
 pub use lab::{Lab, MANAGER};
+pub use storage::Storage;
 
 use crate::means::{self, Need};
 
