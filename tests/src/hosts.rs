@@ -11,6 +11,7 @@
 //! own clock, no udev, no kernel log. `/proc` and `/sys` tell of the whole machine, except for networks.
 
 mod agent;
+mod archive;
 mod base;
 mod boot;
 mod ceph;
@@ -24,7 +25,7 @@ mod storage;
 pub use groups::own as own_groups;
 pub use host::{File, Host, Options};
 pub use lab::{Lab, MANAGER};
-pub use storage::Storage;
+pub use storage::{Sight, Storage, Writer, Written};
 
 use crate::means::{self, Need};
 

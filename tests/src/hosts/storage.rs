@@ -4,6 +4,8 @@
 //! use about 0.8 GiB. Pools have a copy on each of three hosts and need two of them. Clients of the test run in the lab's own
 //! namespace, beside the manager of the fleet.
 
+mod writer;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ use super::{File, Host, Lab};
 use crate::ceph::COMMON;
 use crate::namespace::Namespace;
 use crate::shell::{self, PATIENCE};
+
+pub use writer::{Sight, Writer, Written};
 
 /// Makes the monitor of a host and starts it. Argument: its name, which is the host's.
 const MON: &str = "
@@ -60,8 +64,7 @@ impl Storage {
     /// It does not get healthy.
     pub fn start(lab: &Lab, hosts: &[Host<'_>]) -> anyhow::Result<Self> {
         let fsid = uuid::Uuid::new_v4().to_string();
-        let storage =
-            Self { namespace: lab.manager().clone(), fsid, hosts: hosts.len(), dir: tempfile::tempdir()? };
+        let storage = Self { namespace: lab.manager().clone(), fsid, hosts: hosts.len(), dir: tempfile::tempdir()? };
         storage.write(hosts)?;
         each(hosts, |_, host| host.exec(&["sh", "-c", MON, "mon", host.name()]).map(drop))?;
         for host in hosts.iter().take(2) {

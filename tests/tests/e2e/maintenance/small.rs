@@ -89,7 +89,10 @@ async fn spec_9_15_a_session_over_three_hosts_is_done() {
     assert_eq!(ran, ["one", "three", "two"]);
     for host in HOSTS {
         let shown = session.host(&fleet.manager, host).await;
-        assert_eq!((&shown["phase"], &shown["maintained"], &shown["disabled"]), (&json!("done"), &json!(true), &json!(false)));
+        assert_eq!(
+            (&shown["phase"], &shown["maintained"], &shown["disabled"]),
+            (&json!("done"), &json!(true), &json!(false))
+        );
         let done = session.done(&fleet.manager, host).await;
         assert_eq!((done["dummy"], done["script"]), (1, 1), "{done:?}");
     }
