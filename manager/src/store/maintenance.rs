@@ -2,6 +2,7 @@
 //! the operators; orders to the compute side (spec/maintenance.md §6.2).
 
 mod constraint;
+mod figure;
 mod fleet;
 mod host;
 mod instance;
@@ -20,6 +21,7 @@ pub use constraint::{
     constraint_all, constraint_delete, constraint_find, constraint_list, constraint_put, group_all, group_delete,
     group_find, group_list, group_put,
 };
+pub use figure::{Figures, WAITING, figures};
 pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry, storage_hurry};
 pub use host::{StayRow, host_put_all, host_remove, host_row, host_rows, stay_put_all};
 pub use instance::{impacted, instance_put_all, instance_remove, instance_rows};

@@ -10,10 +10,10 @@ use hostler_core::maintenance::session::Session;
 use hostler_core::maintenance::spec::Spec;
 use hostler_core::maintenance::state::{Reason, State};
 use hostler_manager::store::maintenance::{
-    Filter, NewSession, ProjectRow, SessionChange, StayRow, StepFilter, host_put_all, host_remove, host_row, host_rows,
-    impacted, instance_put_all, instance_remove, instance_rows, project_put_all, project_rows, session_active,
-    session_expired, session_get, session_insert, session_list, session_number, session_prune, session_update,
-    stay_put_all, step_put_all, step_rows,
+    Figures, Filter, NewSession, ProjectRow, SessionChange, StayRow, StepFilter, figures, host_put_all, host_remove,
+    host_row, host_rows, impacted, instance_put_all, instance_remove, instance_rows, project_put_all, project_rows,
+    session_active, session_expired, session_get, session_insert, session_list, session_number, session_prune,
+    session_update, stay_put_all, step_put_all, step_rows,
 };
 use hostler_manager::store::{Error, Store};
 use hostler_tests::both::Bed;
@@ -32,6 +32,7 @@ on_both!(
     the_longest_impairment_of_an_instance_counts,
     steps_begin_once_and_end_once,
     a_session_that_was_deleted_long_ago_goes_with_all_of_its,
+    what_there_is_is_counted,
 );
 
 /// The session of that number.
@@ -331,4 +332,31 @@ async fn a_session_that_was_deleted_long_ago_goes_with_all_of_its(bed: Bed) {
     let machine = hostler_manager::store::machine::machine_subject(&mut connection, MachineId(old.0)).await.unwrap();
     assert_eq!(machine, None);
     assert!(session_get(&mut connection, young).await.unwrap().is_some());
+}
+
+async fn what_there_is_is_counted(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    assert_eq!(figures(&mut *store.read().await.unwrap()).await.unwrap(), Figures::default());
+    let (one, two, three) =
+        (some_session(&store, 1).await, some_session(&store, 2).await, some_session(&store, 3).await);
+    commit!(store, tx => {
+        session_update(tx, two, change(State::MaintenanceDone, false), at(20)).await?;
+        session_update(tx, three, change(State::MaintenanceDone, true), at(20)).await?;
+        for session in [one, two, three] {
+            host_put_all(tx, session, &[row(host_id(1), None)]).await?;
+            let steps = [begun(1, None, StepKind::Reply), begun(2, None, StepKind::Gate), begun(3, None, StepKind::Plugin)];
+            step_put_all(tx, session, (&steps, &[]), None, at(1)).await?;
+            step_put_all(tx, session, (&[], &[ended(1, StepState::Done)]), None, at(4)).await?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let mut found = figures(&mut *store.read().await.unwrap()).await.unwrap();
+    found.sessions.sort();
+    found.steps.sort();
+    let count = |name: &str, count: i64| (name.to_owned(), count);
+    assert_eq!(found.sessions, [count("MAINTENANCE", 1), count("MAINTENANCE_DONE", 1)]);
+    assert_eq!(found.hosts, [count("pending", 1)]);
+    assert_eq!(found.steps, [count("gate", 2), count("plugin", 2)]);
+    assert_eq!(found.waited, [("reply".to_owned(), 2, 6_000_000)]);
 }
