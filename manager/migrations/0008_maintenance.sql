@@ -94,6 +94,21 @@ create table maintenance_step (
 create index maintenance_step_session on maintenance_step (session_id, number);
 create index maintenance_step_host on maintenance_step (session_id, host_id, number);
 
+-- Files of sessions: those that were begun.
+create table maintenance_download (
+    session_id text   not null references maintenance_session (id) on delete cascade,
+    -- Its place in what the session asks for, counted from 0.
+    place      bigint not null,
+    state      text   not null check (state in ('FETCHING', 'VERIFIED', 'FAILED')),
+    sha256     text,
+    size       bigint,
+    reason     text,
+    attempts   bigint not null,
+    since      bigint not null,
+    primary key (session_id, place)
+);
+create index maintenance_download_sha256 on maintenance_download (sha256);
+
 -- The only truth about which session a host is in.
 create table host_lock (
     host_id    text   not null primary key references host (id) on delete cascade,

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::config::Config;
+use crate::download::{Downloads, folder_of};
 use crate::engine::compute::ComputeSide;
 use crate::engine::{Engine, EngineSettings, MaintenanceSettings, OsSeeds, Retention};
 use crate::fleet::authority::{Authority, OperatorPki};
@@ -107,6 +108,7 @@ pub fn fleet_settings(config: &Config) -> fleet::Settings {
         certificate_life: Duration::from_secs(u64::from(config.agents.certificate_hours) * 3600),
         max_clock_skew: Duration::from_secs(u64::from(config.agents.max_clock_skew_s)),
         max_connections: config.agents.max_connections as usize,
+        downloads: folder_of(&config.state_dir),
         watch: fleet::assignment::Watch {
             persistent_path: config.watch.persistent_path.clone(),
             lease_files: config.watch.leases.iter().map(Into::into).collect(),
@@ -202,6 +204,9 @@ fn run_in_background(api: &Api, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(async move { refreshes.run_refreshes(stopped).await });
     let (moves, stopped) = engine();
     tasks.spawn(async move { moves.run_moves(stopped).await });
+    let downloads = Downloads::new(api.engine.clone(), &api.config);
+    let stopped = stop.clone();
+    tasks.spawn(async move { downloads.run(stopped).await });
     let webhooks = Webhooks::new(api.engine.clone(), Arc::clone(api.hooks.vault()), &api.config);
     let stopped = stop.clone();
     tasks.spawn(async move { webhooks.run(stopped).await });

@@ -19,6 +19,7 @@ pub mod link;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub max_clock_skew: Duration,
     /// How many agents may be connected.
     pub max_connections: usize,
+    /// Where the files of sessions are.
+    pub downloads: PathBuf,
     /// What agents watch.
     pub watch: assignment::Watch,
 }

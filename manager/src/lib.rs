@@ -2,7 +2,9 @@
 
 pub mod api;
 pub mod assemble;
+pub mod capability;
 pub mod config;
+pub mod download;
 pub mod engine;
 pub mod fleet;
 pub mod hooks;

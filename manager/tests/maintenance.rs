@@ -3,8 +3,18 @@
 // Helpers outside of test functions are tests all the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "maintenance/clients.rs"]
+mod clients;
+#[path = "maintenance/crew.rs"]
+mod crew;
+#[path = "maintenance/downloads.rs"]
+mod downloads;
+#[path = "maintenance/flows.rs"]
+mod flows;
 #[path = "maintenance/fuzz.rs"]
 mod fuzz;
+#[path = "maintenance/pages.rs"]
+mod pages;
 #[path = "maintenance/records.rs"]
 mod records;
 #[path = "maintenance/replies.rs"]

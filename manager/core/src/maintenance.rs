@@ -12,6 +12,7 @@ pub mod host;
 pub mod instance;
 pub mod movement;
 pub mod notice;
+pub mod outlook;
 pub mod plan;
 pub mod plugin;
 pub mod policy;

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod introspect;
 pub mod inventory;
 pub mod join_token;
+pub mod maintenance;
 pub mod path;
 pub mod query;
 pub mod rule;
@@ -86,6 +87,14 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/webhooks/{id}/rotate", Some(Action::Webhook), || post(webhook::rotate)),
     route("GET", "/webhooks/{id}/dead-letters", Some(Action::Webhook), || get(webhook::dead_letters)),
     route("POST", "/webhooks/{id}/dead-letters/{number}/replay", Some(Action::Webhook), || post(webhook::replay)),
+    route("GET", "/maintenance/sessions", Some(Action::MaintenanceList), || get(maintenance::session::list)),
+    route("GET", "/maintenance/sessions/{id}", Some(Action::MaintenanceDetail), || get(maintenance::session::show)),
+    route("GET", "/maintenance/plugins", Some(Action::MaintenanceDetail), || get(maintenance::plugin::list)),
+    route("GET", "/maintenance/plugins/{name}", Some(Action::MaintenanceDetail), || get(maintenance::plugin::show)),
+    route("PUT", "/maintenance/plugins/{name}", Some(Action::MaintenancePlugin), || put(maintenance::plugin::set)),
+    route("DELETE", "/maintenance/plugins/{name}", Some(Action::MaintenancePlugin), || {
+        delete(maintenance::plugin::delete)
+    }),
     route("POST", "/rules/dry-run", Some(Action::IntrospectionRule), || post(rule::dry_run)),
     route("PUT", "/rules/{id}", Some(Action::IntrospectionRule), || put(rule::replace)),
 ];

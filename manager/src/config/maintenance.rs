@@ -1,5 +1,7 @@
 //! Settings of maintenance (spec/maintenance.md).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hostler_core::maintenance::policy::Policy;
 use hostler_core::policy::Role;
 use serde::Deserialize;
@@ -33,6 +35,8 @@ pub struct Maintenance {
     pub download_http: bool,
     /// How large a download may be, in bytes.
     pub download_max_bytes: u64,
+    /// Ed25519 keys (32 bytes, base64) with one of which a download must be signed that says it is.
+    pub download_keys: Vec<String>,
     /// The name of the host on which plug-ins of types `pre` and `post` run; absent means the one with the name of this
     /// machine, else the first with the role `management`.
     pub management_host: Option<String>,
@@ -60,6 +64,7 @@ impl Default for Maintenance {
             download_hosts: Vec::new(),
             download_http: false,
             download_max_bytes: 8 << 30,
+            download_keys: Vec::new(),
             management_host: None,
             subscriptions_max: 500,
             subscriptions_per_project: 10,
@@ -77,6 +82,10 @@ pub(super) fn check(maintenance: &Maintenance) -> Check {
     }
     if maintenance.download_max_bytes == 0 {
         return refuse("maintenance.download_max_bytes", "must be at least 1");
+    }
+    let fits = |key: &&String| STANDARD.decode(key).is_ok_and(|key| key.len() == 32);
+    if let Some(key) = maintenance.download_keys.iter().find(|key| !fits(key)) {
+        return refuse("maintenance.download_keys", format!("{key:?} is not an Ed25519 key: 32 bytes in base64"));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod mover;
 mod plan;
+mod plugin;
 mod rows;
 mod session;
 mod stay;
@@ -81,6 +82,7 @@ impl Engine {
                 Err(Error::Moved) if tries < TRIES => {}
                 Ok(done) => {
                     self.woken(&done);
+                    self.wake.downloads();
                     return Ok(id);
                 }
                 Err(error) => return Err(error),

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 pub struct Wake {
     timers: Notify,
     orders: Notify,
+    downloads: Notify,
     hosts: Mutex<HashMap<HostId, Arc<Notify>>>,
     generation: watch::Sender<u64>,
     assignments: AtomicU64,
@@ -22,6 +23,7 @@ impl Default for Wake {
         Self {
             timers: Notify::new(),
             orders: Notify::new(),
+            downloads: Notify::new(),
             hosts: Mutex::default(),
             generation: watch::Sender::new(0),
             assignments: AtomicU64::new(0),
@@ -48,6 +50,16 @@ impl Wake {
     /// Waits until instances may have to be moved.
     pub async fn orders_made(&self) {
         self.orders.notified().await;
+    }
+
+    /// Files may have to be fetched.
+    pub fn downloads(&self) {
+        self.downloads.notify_one();
+    }
+
+    /// Waits until files may have to be fetched.
+    pub async fn downloads_wanted(&self) {
+        self.downloads.notified().await;
     }
 
     /// There may be something to tell the agent of that host.

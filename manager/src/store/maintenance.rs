@@ -2,8 +2,10 @@
 //! the operators; orders to the compute side (spec/maintenance.md §6.2).
 
 mod constraint;
+mod download;
 mod figure;
 mod fleet;
+mod glance;
 mod host;
 mod instance;
 mod listener;
@@ -21,10 +23,12 @@ pub use constraint::{
     constraint_all, constraint_delete, constraint_find, constraint_list, constraint_put, group_all, group_delete,
     group_find, group_list, group_put,
 };
+pub use download::{DownloadRow, DownloadState, download_put, download_rows, download_wanted};
 pub use figure::{Figures, WAITING, figures};
 pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry, storage_hurry};
+pub use glance::phase_counts;
 pub use host::{StayRow, host_put_all, host_remove, host_row, host_rows, stay_put_all};
-pub use instance::{impacted, instance_put_all, instance_remove, instance_rows};
+pub use instance::{impacted, instance_page, instance_put_all, instance_remove, instance_rows};
 pub use listener::{listened, listener_delete, listener_prune, listener_put, listener_put_in};
 pub use lock::{StorageLock, lock_hosts, locks_of, storage_lock, storage_lock_find, storage_unlock, unlock_hosts};
 pub use order::{Order, OrderState, order_abort, order_begun, order_end, order_open, order_put};
@@ -36,7 +40,7 @@ pub use session::{
     Filter, NewSession, SessionChange, SessionRow, session_active, session_get, session_insert, session_list,
     session_number, session_update,
 };
-pub use step::{StepFilter, StepRow, step_put_all, step_rows};
+pub use step::{PluginStand, StepFilter, StepRow, plugin_stands, step_put_all, step_rows};
 pub use url::{url_answered, url_answers, url_due, url_prune, url_want};
 
 use hostler_core::maintenance::state::Reason;

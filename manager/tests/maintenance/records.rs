@@ -78,7 +78,7 @@ async fn records_that_are_refused() {
 }
 
 #[tokio::test]
-async fn records_belong_to_projects() {
+async fn spec_9_22_records_belong_to_projects() {
     for hide in [true, false] {
         let site = Site::guarded(&format!("[maintenance]\nhide_foreign = {hide}\n")).await;
         let ((ann, anns), (bob, bobs)) = (site.person("ann", "member").await, site.person("bob", "member").await);

@@ -23,7 +23,7 @@ fn fleet_wide() -> Vec<(&'static str, String, bool)> {
 }
 
 #[tokio::test]
-async fn sessions_are_for_those_of_the_whole_fleet() {
+async fn spec_9_22_sessions_are_for_those_of_the_whole_fleet() {
     let site = Site::guarded("").await;
     let (member, _) = site.person("ann", "member").await;
     let (manager, _) = site.person("mia", "manager").await;
@@ -48,7 +48,7 @@ async fn sessions_are_for_those_of_the_whole_fleet() {
 }
 
 #[tokio::test]
-async fn projects_are_for_their_members() {
+async fn spec_9_22_projects_are_for_their_members() {
     for hide in [true, false] {
         let site = Site::guarded(&format!("[maintenance]\nhide_foreign = {hide}\n")).await;
         let (ann, anns) = site.person("ann", "member").await;
@@ -81,6 +81,17 @@ async fn overrides_and_downloads_take_a_role_more() {
     let weaker = json!({"maintenance_at": at, "policy": {"storage": {"ignore": true}}, "hosts": ["nobody"]});
     let text = site.of("service", "POST", "/v1/maintenance", &weaker).await.error(403);
     assert!(text.contains("maintenance:force"), "{text}");
+    site.host("kvm-a07", &["compute"]).await;
+    let plain = json!({"maintenance_at": at, "hosts": ["kvm-a07"]});
+    let made = site.of("service", "POST", "/v1/maintenance", &plain).await.is(200);
+    let path = format!("/v1/maintenance/{}", made["session_id"].as_str().unwrap());
+    let force = json!({"force": {"ignore_health": ["OSD_NEARFULL"], "reason": "known"}});
+    let weak = json!({"policy": {"storage": {"allow_cluster_flags": true}}});
+    for body in [&force, &weak] {
+        let text = site.of("service", "PUT", &path, body).await.error(403);
+        assert!(text.contains("maintenance:force"), "{text}");
+        site.of("admin", "PUT", &path, body).await.is(200);
+    }
     let allowed = Site::guarded("[maintenance]\nforce_roles = [\"service\"]\n").await;
     for body in [&wanted, &weaker] {
         assert_ne!(allowed.of("service", "POST", "/v1/maintenance", body).await.status, 403);

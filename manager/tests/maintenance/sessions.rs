@@ -23,7 +23,7 @@ async fn created(site: &Site, body: &Value) -> String {
 }
 
 #[tokio::test]
-async fn the_smallest_request_and_what_is_seen_of_it() {
+async fn spec_9_02_the_smallest_request_and_what_is_seen_of_it() {
     let site = three("").await;
     let id = created(&site, &json!({"maintenance_at": AT})).await;
     assert!(uuid::Uuid::try_parse(&id).is_ok() && id.len() == 36);
@@ -70,8 +70,10 @@ async fn the_smallest_request_and_what_is_seen_of_it() {
 }
 
 #[tokio::test]
-async fn requests_as_the_reference_shows_them() {
+async fn spec_9_02_requests_as_the_reference_shows_them() {
     let site = three("[maintenance]\nrequire_checksum = false\n").await;
+    // What runs before all hosts runs on the host of the manager.
+    site.host("mgmt", &["management"]).await;
     let seed = json!({
         "hosts": ["kvm-a07", "kvm-a08"], "state": "MAINTENANCE", "maintenance_at": "2031-04-12 22:00:00",
         "workflow": "default", "metadata": {"openstack_release": "queens"},
@@ -83,6 +85,26 @@ async fn requests_as_the_reference_shows_them() {
     assert_eq!(detail["downloads"][0]["local_file"], "plugin.tar.gz");
     assert_eq!(detail["action_plugins"].as_array().unwrap().len(), 2);
     assert_eq!(detail["metadata"], json!({"openstack_release": "queens"}));
+}
+
+#[tokio::test]
+async fn a_start_in_the_past_is_a_start_soon() {
+    let site = three("").await;
+    // The clock says 2026-01-02 03:04:05.
+    for (asked, begins) in [
+        ("2001-01-01 00:00:00", "2026-01-02 03:04:10"),
+        ("2026-01-02T03:04:06Z", "2026-01-02 03:04:10"),
+        ("2026-01-02 04:04:40.5+01:00", "2026-01-02 03:04:40"),
+    ] {
+        let id = created(&site, &json!({"maintenance_at": asked})).await;
+        let detail = site.get(&format!("/v1/maintenance/{id}/detail")).await.is(200);
+        assert_eq!(detail["maintenance_at"], begins, "{asked}");
+        let warned = detail["warnings"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains("start"));
+        assert_eq!(warned, begins.ends_with(":10"), "{detail}");
+        assert_ne!(detail["state"], "MAINTENANCE_FAILED");
+        site.delete(&format!("/v1/maintenance/{id}")).await.is(200);
+        site.run_due().await;
+    }
 }
 
 #[tokio::test]
@@ -114,13 +136,15 @@ async fn what_is_refused_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn lists_can_be_narrowed() {
+async fn spec_9_03_lists_under_both_names_and_narrowed() {
     let site = three("").await;
     let mut ids = Vec::new();
     for host in ["kvm-a07", "kvm-a08", "kvm-a09"] {
         ids.push(created(&site, &json!({"maintenance_at": AT, "hosts": [host]})).await);
     }
     let list = async |query: &str| site.get(&format!("/v1/maintenance?{query}")).await.is(200)["sessions"].clone();
+    let all = site.get("/v1/maintenance").await.is(200);
+    assert_eq!(all, json!({"sessions": ids, "session_id": ids}));
     assert_eq!(list("host=kvm-a08").await, json!([ids[1]]));
     assert_eq!(list("state=MAINTENANCE&limit=2").await, json!([ids[0], ids[1]]));
     assert_eq!(list(&format!("limit=2&marker={}", ids[1])).await, json!([ids[2]]));

@@ -1,8 +1,11 @@
 //! Every path with every method and every way to write it (spec/maintenance.md §9, 1).
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use hostler_manager::api::server::router::router;
 use hostler_manager::api::server::{Limits, Service};
+use hostler_manager::store::{Error, Gate};
 use http::Request;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +45,7 @@ fn spellings(path: &str) -> [String; 4] {
 }
 
 #[tokio::test]
-async fn every_path_every_method_every_slash() {
+async fn spec_9_01_every_path_every_method_every_slash() {
     let site = Site::open().await;
     for (path, allow, status) in table() {
         for path in spellings(&path) {
@@ -68,6 +71,37 @@ async fn every_path_every_method_every_slash() {
             }
         }
     }
+}
+
+/// A store that takes nothing, for as long as that lasts.
+#[derive(Debug)]
+struct Closed;
+
+impl Gate for Closed {
+    fn pass(&self) -> Result<(), Error> {
+        Err(Error::Unavailable("the disk is full".into()))
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_now_is_503() {
+    let site = Site::open().await;
+    site.host("kvm-a07", &["compute"]).await;
+    let mut api = site.api.clone();
+    api.engine.store = api.engine.store.clone().gated(Arc::new(Closed));
+    let closed = hostler_manager::api::maintenance::routes(api);
+    for (method, path, body) in [
+        ("POST", "/v1/maintenance", json!({"maintenance_at": "2031-04-12 22:00:00"})),
+        ("PUT", "/v1/instance/i", json!({"project_id": "p"})),
+        ("PUT", "/v1/instance_group/0b1f2c3d-1111-4222-8333-444455556666", json!({"project_id": "p"})),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::from(body.to_string())).unwrap();
+        let answer = site.send(&closed, request).await;
+        assert!(answer.headers.contains_key("retry-after"), "{method} {path}");
+        let text = answer.error(503);
+        assert!(!text.contains("disk"), "particulars are for the log: {text}");
+    }
+    assert_eq!(site.get("/v1/maintenance").await.is(200)["sessions"], json!([]));
 }
 
 #[tokio::test]

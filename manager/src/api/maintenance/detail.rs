@@ -1,31 +1,74 @@
 //! Everything about a session, and its hosts (spec/maintenance.md §1.8).
 
-use std::collections::BTreeMap;
-
 use axum::body::Body;
 use hostler_core::maintenance::host::SessionHost;
 use hostler_core::maintenance::instance::SessionInstance;
 use hostler_core::maintenance::session::Session;
+use hostler_core::maintenance::spec::Download;
 use hostler_core::maintenance::state::State;
 use http::Response;
 use serde_json::{Value, json};
 
-use super::error::Failure;
+use super::error::{Failure, shown};
 use super::moment::{maybe, text};
 use super::render::{self, Names};
-use super::session::{PAGE_MAX, find, machine};
+use super::session::{PAGE_MAX, find, limit, machine};
 use super::transport::Call;
+use crate::store::Connection;
 use crate::store::host::host_numbers;
 use crate::store::maintenance::{
-    ProjectRow, SessionRow, StepFilter, StepRow, host_rows, instance_rows, project_rows, step_rows,
+    DownloadRow, PluginStand, ProjectRow, SessionRow, download_rows, host_rows, instance_page, plugin_stands,
+    project_rows,
 };
 
-/// What belongs to a session.
+/// What belongs to a session, as far as this page shows it.
 struct Rows {
     hosts: Vec<SessionHost>,
     projects: Vec<ProjectRow>,
     instances: Vec<SessionInstance>,
-    plugins: Vec<StepRow>,
+    plugins: Vec<PluginStand>,
+    downloads: Vec<DownloadRow>,
+    /// After what the next page begins, list by list.
+    next: Value,
+}
+
+/// A page of a list: what comes behind the entry called `after`, and the name of the last entry if there are more.
+fn page<T>(
+    mut all: Vec<T>,
+    after: Option<&str>,
+    most: u32,
+    name: impl Fn(&T) -> &str,
+) -> Result<(Vec<T>, Option<String>), Failure> {
+    if let Some(after) = after {
+        let place = all.iter().position(|one| name(one) == after);
+        let place = place.ok_or_else(|| Failure::field("after", format_args!("there is no {:?}", shown(after))))?;
+        all.drain(..=place);
+    }
+    let more = all.len() > most as usize;
+    all.truncate(most as usize);
+    let next = all.last().filter(|_| more).map(|last| name(last).to_owned());
+    Ok((all, next))
+}
+
+impl Rows {
+    /// Those of the page that is asked for. Nothing that grows with the number of instances is read whole.
+    async fn read(call: &Call<'_>, connection: &mut Connection, row: &SessionRow) -> Result<Self, Failure> {
+        let most = limit(call, Some(PAGE_MAX))?.unwrap_or(PAGE_MAX);
+        let after = |list: &str| call.parameter(&format!("{list}_after"));
+        let (hosts, next_host) =
+            page(host_rows(connection, row.id).await?, after("hosts").as_deref(), most, |host| &host.name)?;
+        let (projects, next_project) =
+            page(project_rows(connection, row.id).await?, after("projects").as_deref(), most, |row| &row.project)?;
+        let from = after("instances").unwrap_or_default();
+        let instances = instance_page(connection, row.id, &from, most + 1).await?;
+        let (instances, next_instance) = page(instances, None, most, |one| &one.id)?;
+        let mut plugins = plugin_stands(connection, row.id).await?;
+        let first = after("hosts").is_none();
+        plugins.retain(|stand| stand.host.map_or(first, |host| hosts.iter().any(|shown| shown.host == host)));
+        let downloads = download_rows(connection, row.id).await?;
+        let next = json!({ "hosts": next_host, "projects": next_project, "instances": next_instance });
+        Ok(Self { hosts, projects, instances, plugins, downloads, next })
+    }
 }
 
 /// `GET /v1/maintenance/{session}/detail`. Deleted sessions are still to be seen here.
@@ -33,13 +76,7 @@ pub(super) async fn show(call: &Call<'_>, id: &str) -> Result<Response<Body>, Fa
     let row = find(call, id, true).await?;
     let session = machine(call, row.id).await?;
     let mut connection = call.engine().store.read().await?;
-    let plugins = StepFilter { kind: Some("plugin".into()), ..StepFilter::default() };
-    let rows = Rows {
-        hosts: host_rows(&mut connection, row.id).await?,
-        projects: project_rows(&mut connection, row.id).await?,
-        instances: instance_rows(&mut connection, row.id, None).await?,
-        plugins: step_rows(&mut connection, row.id, &plugins, 0, PAGE_MAX).await?,
-    };
+    let rows = Rows::read(call, &mut connection, &row).await?;
     let names = Names::new(host_numbers(&mut connection).await?, &rows.hosts);
     Ok(render::json(&body(&row, &session, &rows, &names)))
 }
@@ -65,7 +102,7 @@ fn body(row: &SessionRow, session: &Session, rows: &Rows, names: &Names) -> Valu
         "instances": rows.instances.iter().map(|one| instance(one, names)).collect::<Vec<_>>(),
         "action_plugins": spec.actions,
         "action_plugin_instances": plugin_instances(&rows.plugins, names),
-        "downloads": downloads(session, row.state),
+        "downloads": downloads(session, &rows.downloads),
         "continue_with": row.prev_state.filter(|_| failed).map(State::name),
     });
     let more = json!({
@@ -77,6 +114,7 @@ fn body(row: &SessionRow, session: &Session, rows: &Rows, names: &Names) -> Valu
         "created_at": text(row.created_at),
         "entered_at": text(row.entered_at),
         "deleted_at": maybe(row.deleted_at),
+        "next": rows.next,
     });
     if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
         body.extend(more);
@@ -107,34 +145,41 @@ fn instance(one: &SessionInstance, names: &Names) -> Value {
 }
 
 /// Where plug-ins stand on hosts: the last attempt of each.
-fn plugin_instances(steps: &[StepRow], names: &Names) -> Vec<Value> {
-    let mut last: BTreeMap<(String, String), &str> = BTreeMap::new();
-    for step in steps {
+fn plugin_instances(stands: &[PluginStand], names: &Names) -> Vec<Value> {
+    let show = |stand: &PluginStand| {
         // Upstream's name of the management node.
-        let host = step.host.map_or_else(|| "localhost".to_owned(), |host| names.of(host));
-        last.insert((step.name.clone(), host), &step.state);
-    }
-    let show = |((plugin, host), state): ((String, String), &str)| json!({ "plugin": plugin, "hostname": host, "state": state });
-    last.into_iter().map(show).collect()
+        let host = stand.host.map_or_else(|| "localhost".to_owned(), |host| names.of(host));
+        json!({ "plugin": stand.plugin, "hostname": host, "state": stand.state })
+    };
+    stands.iter().map(show).collect()
 }
 
-/// Files, as far as the state of the session tells: it does not begin before all are there (§5.5).
-fn downloads(session: &Session, state: State) -> Vec<Value> {
-    let word = match state {
-        State::Maintenance => "PENDING",
-        State::MaintenanceFailed if session.prev_state == Some(State::Maintenance) => "PENDING",
-        _ => "VERIFIED",
+/// Files, and where they stand (§5.5).
+fn downloads(session: &Session, rows: &[DownloadRow]) -> Vec<Value> {
+    let show = |(place, file): (u32, &Download)| {
+        let row = rows.iter().find(|row| row.place == place);
+        let digest = row.and_then(|row| row.digest).map(|digest| digest.to_string());
+        json!({
+            "remote_file": file.url,
+            "local_file": file.name,
+            "sha256": digest.or_else(|| file.sha256.clone()),
+            "size": row.and_then(|row| row.size).or(file.size),
+            "state": row.map_or("PENDING", |row| row.state.name()),
+            "details": row.and_then(|row| row.reason.as_ref()).map(|reason| &reason.text),
+            "attempts": row.map_or(0, |row| row.attempts),
+        })
     };
-    let show = |file: &hostler_core::maintenance::spec::Download| json!({ "remote_file": file.url, "local_file": file.name, "sha256": file.sha256, "size": file.size, "state": word });
-    session.spec.download.iter().map(show).collect()
+    (0..).zip(&session.spec.download).map(show).collect()
 }
 
 /// `GET /v1/maintenance/{session}/hosts`.
 pub(super) async fn hosts(call: &Call<'_>, id: &str) -> Result<Response<Body>, Failure> {
     let row = find(call, id, true).await?;
+    let most = limit(call, Some(PAGE_MAX))?.unwrap_or(PAGE_MAX);
     let mut connection = call.engine().store.read().await?;
-    let hosts = host_rows(&mut connection, row.id).await?;
+    let all = host_rows(&mut connection, row.id).await?;
+    let (hosts, next) = page(all, call.parameter("after").as_deref(), most, |host| &host.name)?;
     let names = Names::new(host_numbers(&mut connection).await?, &hosts);
     let shown: Vec<Value> = hosts.iter().map(|host| render::host(host, &names)).collect();
-    Ok(render::json(&json!({ "session_id": row.id.to_string(), "hosts": shown })))
+    Ok(render::json(&json!({ "session_id": row.id.to_string(), "hosts": shown, "next": next })))
 }

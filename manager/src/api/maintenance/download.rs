@@ -1,6 +1,8 @@
 //! Files of a session, as far as the request alone tells (spec/maintenance.md §5.5). Whether they can be had, and are what
 //! they should be, shows when they are fetched: before any project is disturbed.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hostler_core::maintenance::spec::Download;
@@ -11,10 +13,14 @@ use super::error::{Failure, shown};
 use super::fields::{Fields, kind};
 use crate::api::url::decode;
 use crate::config::Maintenance;
+use crate::download::{Client, Trouble, allowed};
 
 /// The longest URL and the longest name, in characters.
 const URL_MAX: usize = 2048;
 const NAME_MAX: usize = 255;
+
+/// How long it is looked for a checksum.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// How many files a session may have.
 const FILES: usize = 100;
@@ -41,6 +47,31 @@ pub(super) fn read(fields: &mut Fields, rules: &Maintenance) -> Result<Vec<Downl
         files.push(file);
     }
     Ok(files)
+}
+
+/// Looks for the checksums of files whose entries have none, and writes them down: what is beside a file later counts no more.
+///
+/// # Errors
+/// 422 where there is none.
+pub(super) async fn complete(files: &mut [Download], rules: &Maintenance) -> Result<(), Failure> {
+    let client = Client::new(rules.clone());
+    let look = async |index: usize, file: &Download| {
+        let sum = tokio::time::timeout(LOOK, client.checksum(&file.url)).await;
+        let text = match sum {
+            Ok(Ok(digest)) => return Ok(digest.to_string()),
+            Ok(Err(Trouble::Final(reason))) => reason.text,
+            Ok(Err(Trouble::Passing(text))) => text,
+            Err(_) => "the server does not answer".to_owned(),
+        };
+        let rule = format!("needs a checksum, and the file with the ending .sha256 beside it cannot be had: {text}");
+        Err(Failure::field(&format!("download[{index}]"), rule))
+    };
+    let open = files.iter_mut().enumerate().filter(|(_, file)| file.sha256.is_none() && !file.unchecked);
+    let found = open.map(async |(index, file)| {
+        file.sha256 = Some(look(index, file).await?);
+        Ok(())
+    });
+    futures::future::try_join_all(found).await.map(drop)
 }
 
 /// An entry that is nothing but a URL: beside it there is a file with its checksum, unless none is asked for.
@@ -75,6 +106,9 @@ fn whole(name: &str, entry: Value, rules: &Maintenance) -> Result<Download, Fail
     if signature.as_ref().is_some_and(|text| STANDARD.decode(text).map_or(true, |bytes| bytes.len() != 64)) {
         return Err(fields.wrong("signature", "must be an Ed25519 signature in base64"));
     }
+    if signature.is_some() && rules.download_keys.is_empty() {
+        return Err(fields.wrong("signature", "cannot be checked: maintenance.download_keys names no key"));
+    }
     only_files(&mut fields)?;
     fields.finish()?;
     let unchecked = sha256.is_none();
@@ -107,22 +141,7 @@ fn checked_url(name: &str, url: &str, rules: &Maintenance) -> Result<Url, Failur
         return wrong("must be a URL of at most 2048 characters without blanks");
     }
     let Ok(parsed) = Url::parse(url) else { return wrong("must be a URL") };
-    match parsed.scheme() {
-        "https" => {}
-        "http" if rules.download_http => {}
-        "http" => return wrong("plain HTTP is not allowed: must begin with https://"),
-        _ => return wrong("must begin with https://"),
-    }
-    let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else { return wrong("must name a host") };
-    if !parsed.username().is_empty() || parsed.password().is_some() || parsed.fragment().is_some() {
-        return wrong("must have neither a user nor a fragment");
-    }
-    if !rules.download_hosts.is_empty()
-        && !rules.download_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
-    {
-        return wrong("is at a host from which files are not taken");
-    }
-    Ok(parsed)
+    allowed(&parsed, rules).map_or_else(wrong, |()| Ok(parsed))
 }
 
 /// What a file is called if nothing else is asked for.

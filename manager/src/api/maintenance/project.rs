@@ -96,6 +96,9 @@ pub(super) async fn answer(
     let place = Place::find(call, action, id, project).await?;
     let sent = reply::read(fields::object(&call.body)?, place.session.id)?;
     let Sent::Answer(answer) = sent else { return Ok(render::echo(&call.body)) };
+    if let Some(right) = call.granted.as_ref().filter(|right| right.state != answer.state) {
+        return Err(Failure::denied(format!("the link is for answers to {}", right.state.name())));
+    }
     if let Some(one) = one {
         place.instance(one)?;
     }

@@ -98,7 +98,7 @@ fn truth(call: &Call<'_>, name: &str) -> Result<bool, Failure> {
 /// `POST /v1/maintenance`.
 pub(super) async fn create(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let admin_project = call.project().unwrap_or_default().to_owned();
-    let wanted = create::read(fields::object(&call.body)?, call.settings(), admin_project)?;
+    let mut wanted = create::read(fields::object(&call.body)?, call.settings(), admin_project)?;
     let (downloads, weaker) = create::special(&wanted.spec, &call.settings().policy);
     if downloads {
         call.must_specially(Action::MaintenanceDownload)?;
@@ -106,6 +106,7 @@ pub(super) async fn create(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     if weaker {
         call.must_specially(Action::MaintenanceForce)?;
     }
+    super::download::complete(&mut wanted.spec.download, call.settings()).await?;
     if wanted.dry_run {
         return rehearsed(call, wanted.spec).await;
     }
@@ -228,8 +229,13 @@ pub(super) async fn plan(call: &Call<'_>, id: &str) -> Result<Response<Body>, Fa
 /// The answer to a dry run.
 async fn rehearsed(call: &Call<'_>, spec: Spec) -> Result<Response<Body>, Failure> {
     let named = spec.hosts.clone();
+    // The whole of it, with what the configuration adds: whoever reads the plan sees by which rules it was made.
+    let session = json!(spec);
     match call.engine().session_plan(spec).await {
-        Ok(plan) => Ok(render::json(&json!({ "dry_run": true, "plan": shown_plan(call, &plan).await? }))),
+        Ok(plan) => {
+            let plan = shown_plan(call, &plan).await?;
+            Ok(render::json(&json!({ "dry_run": true, "plan": plan, "session": session })))
+        }
         Err(error) => Err(refused(call, error, &named).await),
     }
 }

@@ -10,13 +10,13 @@ use axum::extract::{Request, State};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use hostler_core::policy::{self, Action, Caller, Role};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use tracing::Instrument as _;
 
 use super::error::Failure;
-use super::path::{Part, Resource, Right};
+use super::path::{Part, Resource, Right, session_id};
 use super::{Dialect, detail, discovery, events, history, project, record, render, session, subscription};
 use crate::api::answer::without_body;
 use crate::api::auth::{AuthError, authenticate, challenge};
@@ -24,7 +24,11 @@ use crate::api::bounded;
 use crate::api::links::Links;
 use crate::api::peer::Peer;
 use crate::api::request_id::{OPENSTACK_HEADER, RequestId};
+use crate::capability::{self, Capability};
 use crate::engine::Engine;
+
+/// The header with a token.
+const TOKEN: &str = "x-auth-token";
 
 /// The largest body, in bytes.
 const BODY_MAX: usize = 1 << 20;
@@ -38,6 +42,8 @@ pub(super) struct Call<'a> {
     pub(super) parts: &'a Parts,
     /// Who asks; `None` where everybody may.
     pub(super) caller: Option<Caller>,
+    /// The one question that the sender may look at and answer, where a link gives them that right and nothing else does.
+    pub(super) granted: Option<Capability>,
     /// The body; empty where none belongs.
     pub(super) body: Bytes,
     links: Links,
@@ -147,8 +153,10 @@ async fn serve(dialect: &Dialect, request: Request) -> Result<Response<Body>, Fa
     }
     let peer = Peer::of(&parts);
     let right = resource.right(&parts.method);
+    let granted = granted(dialect, &parts, &resource);
     let caller = match right {
         Right::Public => None,
+        Right::InProject(_) if granted.is_some() => bearer(&resource),
         Right::Known | Right::Anywhere(_) | Right::InProject(_) => Some(caller(dialect, &parts, &peer).await?),
     };
     let body = bounded::read(body, BODY_MAX).await?;
@@ -162,7 +170,7 @@ async fn serve(dialect: &Dialect, request: Request) -> Result<Response<Body>, Fa
         return Err(denied(&caller.name, action));
     }
     let links = Links::of(&dialect.api.config, &dialect.mount, &parts, &peer);
-    let call = Call { dialect, parts: &parts, caller, body, links };
+    let call = Call { dialect, parts: &parts, caller, granted, body, links };
     tokio::time::timeout(PATIENCE, handle(&call, &resource))
         .await
         .unwrap_or_else(|_| Err(Failure::unavailable("the request took too long; look before trying again")))
@@ -205,6 +213,31 @@ async fn handle(call: &Call<'_>, resource: &Resource) -> Result<Response<Body>, 
         Resource::Subscription(id) => subscription::show(call, id).await,
         Resource::Events => events::follow(call).await,
     }
+}
+
+/// What a link allows whose bearer shows nothing else.
+fn granted(dialect: &Dialect, parts: &Parts, resource: &Resource) -> Option<Capability> {
+    let api = &dialect.api;
+    let proves = parts.headers.contains_key(TOKEN) || parts.headers.contains_key(AUTHORIZATION);
+    if !api.config.maintenance.capability_links || proves {
+        return None;
+    }
+    let path = match resource {
+        Resource::Project(session, project) => format!("{}/{project}", session_id(session).ok()?),
+        Resource::ProjectInstance(session, project, one) => format!("{}/{project}/{one}", session_id(session).ok()?),
+        _ => return None,
+    };
+    let text = crate::api::url::parameter(parts.uri.query(), capability::PARAMETER)?;
+    let right = Capability::read(api.hooks.vault(), &format!("/v1/maintenance/{path}"), &text)?;
+    (api.engine.clock.now() <= right.until).then_some(right)
+}
+
+/// The bearer of a link: somebody of its project, who may do there what the link says and nothing else.
+fn bearer(resource: &Resource) -> Option<Caller> {
+    let (Resource::Project(_, project) | Resource::ProjectInstance(_, project, _)) = resource else { return None };
+    let name = format!("link:{project}");
+    crate::api::audit::called_by(&name, false);
+    Some(Caller { name, roles: vec![Role::Member], system_scope: false, project: Some(project.clone()) })
 }
 
 /// Who asks.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
+use hostler_common::error::Class;
 use hostler_common::id::SessionId;
 use hostler_core::cluster::Cluster;
 use hostler_core::machine::{Context, Input, Machine as _};
@@ -11,8 +12,9 @@ use hostler_core::maintenance::instance::{Computes, InstanceState};
 use hostler_core::maintenance::plan::Plan;
 use hostler_core::maintenance::plugin::Manifest;
 use hostler_core::maintenance::row::Write;
-use hostler_core::maintenance::session::{Command, Create, Facts, Fetched, Session, rehearse};
+use hostler_core::maintenance::session::{Command, Create, Facts, Fetched, Session, Stage, rehearse};
 use hostler_core::maintenance::spec::Spec;
+use hostler_core::maintenance::state::Reason;
 use hostler_core::maintenance::stay::builtin;
 
 use super::super::run::Domain;
@@ -20,9 +22,10 @@ use super::super::{Engine, Turn};
 use super::{rows, zone};
 use crate::store::machine::machine_find;
 use crate::store::maintenance::{
-    constraint_all, fleet_all, group_all, host_rows, impacted, instance_rows, listened, management, plugin_all,
-    session_active,
+    DownloadRow, DownloadState, constraint_all, download_rows, fleet_all, group_all, host_rows, impacted,
+    instance_rows, listened, management, plugin_all, session_active,
 };
+use crate::store::script::script_by_name;
 use crate::store::{Connection, Error, Result};
 
 /// A session; the subject is its id.
@@ -61,7 +64,7 @@ impl Domain for SessionDomain {
                 task: turn.task,
                 zone: zone::zone(policy, turn.now),
                 stall_alert: Some(settings.stall_alert),
-                downloads: fetched(spec),
+                downloads: fetched(tx, session, spec).await?,
                 ..Facts::default()
             };
             if let Input::Command(Command::Create(create)) = input {
@@ -113,9 +116,23 @@ impl Engine {
 /// What is needed only where a session is created.
 async fn to_create(turn: &Turn, tx: &mut Connection, create: &Create, facts: &mut Facts) -> Result<()> {
     facts.plugins = plugins(tx).await?;
+    scripts_are_there(tx, &create.spec).await?;
     facts.active_sessions = session_active(tx, create.id).await?;
     facts.max_sessions = turn.settings.maintenance.max_active_sessions;
     facts.baseline = baseline(tx, &create.spec, &facts.fleet).await?;
+    Ok(())
+}
+
+/// Refuses a session whose plug-ins run a script that the library does not have: it would fail on its first host.
+async fn scripts_are_there(tx: &mut Connection, spec: &Spec) -> Result<()> {
+    for action in &spec.actions {
+        let script = action.metadata.get("script").and_then(serde_json::Value::as_str);
+        let Some(name) = script.filter(|_| builtin::canonical(&action.plugin) == Some("script")) else { continue };
+        if script_by_name(tx, name).await?.is_none() {
+            let text = format!("plug-in {}: metadata.script: the library has no script {name:?}", action.plugin);
+            return Err(Error::Refused(Class::Invalid, text));
+        }
+    }
     Ok(())
 }
 
@@ -158,7 +175,18 @@ async fn baseline(tx: &mut Connection, spec: &Spec, fleet: &[FleetHost]) -> Resu
     Ok(codes)
 }
 
-/// Where the downloads of a session stand.
-fn fetched(spec: &Spec) -> Fetched {
-    if spec.download.is_empty() { Fetched::All } else { Fetched::Pending }
+/// Where the downloads of a session stand. One that failed before the session was let go on is tried again.
+async fn fetched(tx: &mut Connection, session: &Session, spec: &Spec) -> Result<Fetched> {
+    // Before it waits for files and afterwards, it does not ask; where it begins to wait, the question comes first.
+    if spec.download.is_empty() || !matches!(session.stage, Stage::Fresh | Stage::Fetching | Stage::Failed) {
+        return Ok(Fetched::All);
+    }
+    let rows = download_rows(tx, session.id).await?;
+    let failed = |row: &&DownloadRow| row.state == DownloadState::Failed && row.is_settled(session.since);
+    if let Some(row) = rows.iter().find(failed).filter(|_| session.stage == Stage::Fetching) {
+        let unknown = || Reason::new("download.failed", "a file cannot be had".to_owned());
+        return Ok(Fetched::Failed(row.reason.clone().unwrap_or_else(unknown)));
+    }
+    let here = rows.iter().filter(|row| row.state == DownloadState::Verified).count();
+    Ok(if here == spec.download.len() { Fetched::All } else { Fetched::Pending })
 }

@@ -67,6 +67,24 @@ pub async fn instance_rows(
     query.fetch_all(connection).await?.iter().map(instance_from).collect()
 }
 
+/// Some of the instances of a session: at most so many with greater ids than `after`.
+///
+/// # Errors
+/// See [`super::super::Error`].
+pub async fn instance_page(
+    connection: &mut Connection,
+    session: SessionId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<SessionInstance>> {
+    let text = format!(
+        "select {COLUMNS} from maintenance_instance where session_id = $1 and instance_id > $2 \
+         order by instance_id limit $3"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(session.to_string()).bind(storable(after));
+    query.bind(i64::from(limit)).fetch_all(connection).await?.iter().map(instance_from).collect()
+}
+
 /// Writes instances of a session, whole; those that are not there are made. Each at most once.
 ///
 /// # Errors

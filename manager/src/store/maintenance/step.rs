@@ -163,6 +163,35 @@ async fn finish(connection: &mut Connection, session: SessionId, end: &StepEnded
     Ok(())
 }
 
+/// Where the plug-ins of a session stand: of each and each host the last step, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginStand {
+    /// Which plug-in.
+    pub plugin: String,
+    /// On which host; `None` is the one on which the manager runs.
+    pub host: Option<HostId>,
+    /// The name of a [`StepState`].
+    pub state: String,
+}
+
+/// See [`PluginStand`].
+///
+/// # Errors
+/// See [`super::super::Error`].
+pub async fn plugin_stands(connection: &mut Connection, session: SessionId) -> Result<Vec<PluginStand>> {
+    let rows: Vec<(String, Option<String>, String)> = sqlx::query_as(
+        "select name, host_id, state from maintenance_step where number in (select max(number) from maintenance_step \
+         where session_id = $1 and kind = 'plugin' group by name, host_id) order by name, number",
+    )
+    .bind(session.to_string())
+    .fetch_all(connection)
+    .await?;
+    let read = |(plugin, host, state): (String, Option<String>, String)| {
+        Ok(PluginStand { plugin, host: host.as_deref().map(parse_host).transpose()?, state })
+    };
+    rows.into_iter().map(read).collect()
+}
+
 /// JSON text as every engine can keep it: a NUL character is written as an escape in it, so nothing is lost.
 fn json_text(value: &Value) -> String {
     value.to_string()

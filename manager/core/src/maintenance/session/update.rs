@@ -5,6 +5,7 @@ use hostler_common::id::HostId;
 use serde_json::json;
 
 use super::document::{LaneStage, Then};
+use super::facts::Fetched;
 use super::lane::SKIPPED;
 use super::{Stage, Turn, choose, window};
 use crate::machine::Refusal;
@@ -108,7 +109,7 @@ impl Turn<'_> {
         }
         let stage = match target {
             State::Maintenance if self.rows.iter().any(|row| row.maintained) => Stage::Evaluating,
-            State::Maintenance => Stage::Announcing,
+            State::Maintenance => Stage::Fetching,
             State::ScaleIn | State::PrepareMaintenance => Stage::Evaluating,
             State::StartMaintenance | State::PlannedMaintenance => Stage::Rolling,
             State::MaintenanceComplete => Stage::Post,
@@ -118,6 +119,8 @@ impl Turn<'_> {
         };
         let unplanned = self.rows.iter().all(|row| row.order_no.is_none());
         let stage = if stage == Stage::Rolling && unplanned { Stage::Evaluating } else { stage };
+        // Nobody is disturbed for files that are still missing, wherever it is to go on.
+        let stage = if self.facts().downloads == Fetched::All { stage } else { Stage::Fetching };
         let failed = self.s.stage == Stage::Failed;
         (self.s.reason, self.s.paused) = (None, false);
         if failed {

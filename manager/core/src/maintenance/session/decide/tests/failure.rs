@@ -55,6 +55,15 @@ fn downloads_come_before_anybody_is_disturbed() {
     world.facts.downloads = Fetched::Failed(Reason::new("download.checksum", "wrong"));
     assert_eq!(world.run(), State::MaintenanceFailed);
     assert_eq!(world.asked("a", State::Maintenance), 0);
+    // Nobody is disturbed either where it is let go on and the files still are not there.
+    for state in [None, Some(State::StartMaintenance)] {
+        world.facts.downloads = Fetched::Pending;
+        world.update(Update { state, ..Update::default() }).unwrap();
+        world.step();
+        assert_eq!((world.s.stage, world.asked("a", State::Maintenance)), (Stage::Fetching, 0));
+        world.facts.downloads = Fetched::Failed(Reason::new("download.checksum", "wrong"));
+        assert_eq!(world.run(), State::MaintenanceFailed);
+    }
     world.facts.downloads = Fetched::All;
     world.update(Update::default()).unwrap();
     assert_eq!(world.run(), State::MaintenanceDone);
