@@ -196,6 +196,7 @@ async fn a_session_that_is_aborted_and_deleted_gives_its_hosts_back() {
     let (code, complaint) = cli.fails(&["maintenance", "watch", "winter"]);
     assert_eq!(code, Some(1), "{complaint}");
     assert!(complaint.contains("ended by token:lab"), "{complaint}");
+    assert_eq!((fleet.phase(&id, "one").as_str(), fleet.phase(&id, "two").as_str()), ("done", "done"), "they finish");
     cli.says(&["maintenance", "delete", "winter"]);
     fleet.until("it is unwound", || fleet.now(&id)["phase"] == "over").await;
     assert_ne!(fleet.begin("winter", &[]), id, "the hosts are free again");
