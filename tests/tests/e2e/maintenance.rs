@@ -107,7 +107,7 @@ async fn spec_9_11_a_failed_host_stops_the_session_and_a_retry_ends_it() {
     let watched = cli.output(&["maintenance", "watch", "spring"]);
     let (told, complaint) = (String::from_utf8(watched.stdout).unwrap(), String::from_utf8(watched.stderr).unwrap());
     assert_eq!(watched.status.code(), Some(1), "{told}{complaint}");
-    assert!(complaint.contains("status 3") && complaint.contains("failed: one"), "{complaint}");
+    assert!(complaint.contains("exit code 3") && complaint.contains("failed: one"), "{complaint}");
     assert!(complaint.contains("retry spring"), "{complaint}");
     assert!(told.contains("waits for its start") && told.contains("host one: failed"), "{told}");
     assert_eq!((fleet.phase(&id, "one").as_str(), fleet.phase(&id, "two").as_str()), ("failed", "pending"));
