@@ -46,7 +46,7 @@ async fn a_script_runs_in_an_environment_of_its_own_and_nothing_stays() {
 #[tokio::test]
 async fn both_streams_are_one_output_and_each_byte_says_whose_it_is() {
     let (manager, _agent, mut link) = connected().await;
-    let script = "#!/bin/sh\necho one; sleep 0.1; echo two >&2; sleep 0.1; printf 'three\\377\\000'\n";
+    let script = "#!/bin/sh\necho one; sleep 0.5; echo two >&2; sleep 0.5; printf 'three\\377\\000'\n";
     let (_, outcome) = link.run(manager.script(script)).await;
     let merged = outcome.merged.unwrap();
     assert_eq!(merged.bytes.head, b"one\ntwo\nthree\xff\0");

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     agent, audit, ceph, clouds_yaml, completion, credential, event, hook, host, introspect, inventory, join_token,
-    project, role, rule, script, secret, step, task, user, webhook,
+    maintenance, project, role, rule, script, secret, step, task, user, webhook,
 };
 use crate::connect::ConnectArgs;
 use crate::failure::EXIT_CODES;
@@ -63,6 +63,9 @@ pub enum Command {
     /// Changes of a Ceph cluster and of its disks
     #[command(subcommand)]
     Ceph(ceph::CephCommand),
+    /// Hosts taken out of service, worked on and brought back, one after the other
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
     /// Who changed what through the manager
     #[command(subcommand)]
     Audit(audit::AuditCommand),

@@ -16,6 +16,7 @@ pub mod introspect;
 pub mod inventory;
 pub mod join_token;
 pub mod machine;
+pub mod maintenance;
 pub mod outcome;
 pub mod project;
 pub mod role;
@@ -52,6 +53,7 @@ pub async fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Secret(command) => secret::run(command, context).await,
         Command::Step(command) => step::run(command, context).await,
         Command::Ceph(command) => ceph::run(command, context).await,
+        Command::Maintenance(command) => maintenance::run(command, context).await,
         Command::Audit(command) => audit::run(command, context).await,
         Command::Task(command) => task::run(command, context).await,
         Command::Event(command) => event::run(command, context).await,

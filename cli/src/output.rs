@@ -128,6 +128,19 @@ impl Output {
         }
     }
 
+    /// Whether pictures can be drawn on standard output, one over the other.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        self.terminals[Sink::Out as usize] && self.progress
+    }
+
+    /// How tables look on the terminal as wide as it is now.
+    #[must_use]
+    pub fn theme_now(&self) -> Theme {
+        let width = if self.terminals[Sink::Out as usize] { terminal_width() } else { None };
+        Theme { width, ..self.theme }
+    }
+
     /// Whether people read the output, rather than programs.
     #[must_use]
     pub fn for_people(&self) -> bool {

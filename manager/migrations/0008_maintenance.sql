@@ -167,10 +167,11 @@ create table maintenance_plugin (
     updated_at bigint not null
 );
 
--- Who listens for a project: without an end, or until then.
+-- Who listens for a project: in one session or in all, without an end or until then.
 create table project_listener (
     project_id text   not null,
     listener   text   not null,
+    session_id text,
     until      bigint,
     primary key (project_id, listener)
 );

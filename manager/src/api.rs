@@ -8,6 +8,7 @@ pub mod auth;
 mod bounded;
 pub mod certificate;
 pub mod croit;
+pub mod follow;
 pub mod identity;
 pub mod introspection;
 mod links;

@@ -6,6 +6,7 @@ mod courier;
 pub mod guard;
 pub mod post;
 pub mod secret;
+mod subscription;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,8 +35,14 @@ pub struct Webhooks {
     vault: Arc<Vault>,
     guard: Guard,
     post: Post,
+    /// What subscriptions of projects may reach, and how.
+    strict: (Guard, Post),
     name: Arc<str>,
+    /// What links to the manager begin with, if the settings say it.
+    public: Option<Arc<str>>,
     most: u32,
+    /// How many subscriptions there may be, and how many of one project.
+    most_subscriptions: (u32, u32),
 }
 
 /// What came of an event that was sent to try a receiver.
@@ -55,7 +62,20 @@ impl Webhooks {
         let guard = Guard::new(settings, config.listen.rest.ip().is_loopback());
         let timeout = Duration::from_secs(settings.timeout_s.into());
         let post = Post::new(guard.clone(), timeout, settings.ca_file.as_deref());
-        Self { engine, vault, guard, post, name: config.events.name.as_str().into(), most: settings.max }
+        let maintenance = &config.maintenance;
+        let strict = guard.strict(&maintenance.subscription_networks);
+        let strict = (strict.clone(), Post::new(strict, timeout, settings.ca_file.as_deref()));
+        Self {
+            engine,
+            vault,
+            guard,
+            post,
+            strict,
+            name: config.events.name.as_str().into(),
+            public: maintenance.public_url.as_deref().map(Arc::from),
+            most: settings.max,
+            most_subscriptions: (maintenance.subscriptions_max, maintenance.subscriptions_per_project),
+        }
     }
 
     /// What keeps a text from being the URL of a receiver.
@@ -74,7 +94,7 @@ impl Webhooks {
         let secret = fresh_secret()?;
         let (vault, shown) = (Arc::clone(&self.vault), secret.clone());
         let seal = move |id| seal(&vault, id, &shown);
-        let new = NewWebhook { spec, after, most: self.most };
+        let new = NewWebhook { spec, after, most: self.most, most_of_project: u32::MAX };
         Ok((self.engine.webhook_create(new, seal, actor).await?, secret))
     }
 
@@ -108,7 +128,7 @@ impl Webhooks {
         };
         let begun = Instant::now();
         let outcome = match self.message(&webhook, &event) {
-            Ok(message) => self.post.send(&webhook.spec.url, message).await,
+            Ok(message) => self.post_of(&webhook).send(&webhook.spec.url, message).await,
             Err(failure) => Err(failure),
         };
         Ok(Tried { outcome, took: begun.elapsed() })
@@ -120,7 +140,7 @@ impl Webhooks {
         let opened = webhook.valid_secrets(now).map(|sealed| self.vault.unseal(&vault_name(webhook.id), &sealed.value));
         let secrets = opened.collect::<std::result::Result<Vec<_>, _>>();
         let secrets = secrets.map_err(|error| Failure::of(format!("the event cannot be signed: {error}")))?;
-        let (body, mut headers) = rendered(&self.name, webhook.spec.format, event);
+        let (body, mut headers) = self.written(&webhook.spec, event);
         let (id, timestamp) = (event.number.to_string(), now.as_micros().div_euclid(1_000_000));
         let signed = secret::signatures(&secrets, &id, timestamp, &body)
             .ok_or_else(|| Failure::of("the event cannot be signed: a secret is not one of ours"))?;
@@ -131,7 +151,7 @@ impl Webhooks {
     }
 }
 
-/// The body and the headers of an event in a format.
+/// The body and the headers of an event in a format of any webhook.
 fn rendered(name: &str, format: Format, event: &Recorded) -> (Bytes, Vec<(String, String)>) {
     let (body, mut headers, media) = match format {
         Format::Cloudevents => (cloudevent::structured(name, event), Vec::new(), cloudevent::MEDIA_TYPE),

@@ -17,6 +17,7 @@ mod ports;
 use std::net::Ipv4Addr;
 
 pub use cluster::Cluster;
+pub(crate) use configuration::COMMON;
 
 use crate::means::{self, Need};
 use crate::namespace::Namespace;

@@ -11,6 +11,7 @@
 //! own clock, no udev, no kernel log. `/proc` and `/sys` tell of the whole machine, except for networks.
 
 mod agent;
+mod archive;
 mod base;
 mod boot;
 mod ceph;
@@ -19,10 +20,12 @@ mod fault;
 mod groups;
 mod host;
 mod lab;
+mod storage;
 
 pub use groups::own as own_groups;
 pub use host::{File, Host, Options};
 pub use lab::{Lab, MANAGER};
+pub use storage::{Sight, Storage, Writer, Written};
 
 use crate::means::{self, Need};
 

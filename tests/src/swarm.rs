@@ -13,4 +13,5 @@ pub mod report;
 pub mod rest;
 pub mod rounds;
 pub mod scripts;
+pub mod sessions;
 pub mod usage;

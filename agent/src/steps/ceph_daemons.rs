@@ -166,7 +166,8 @@ impl Turn<'_> {
         let names: Vec<&str> = stopped.iter().map(|member| member.unit.as_str()).collect();
         let detail =
             if names.is_empty() { "all were stopped already".into() } else { format!("{} stopped", names.len()) };
-        let after = json!({"stopped": names, "osds": self.osds()});
+        let watched = if wait { self.patience.watch.as_secs() } else { 0 };
+        let after = json!({"stopped": names, "osds": self.osds(), "watched_s": watched});
         Ok(StepResult { changed: !names.is_empty(), before: json!({"up": before.up}), after, detail })
     }
 

@@ -184,7 +184,7 @@ fn rules_of(file: &Path) -> Result<Vec<Value>, Failure> {
 }
 
 /// Reads JSON or, where the text is none, YAML: its scalars become what they are in YAML 1.2, so that `on` stays a text.
-fn value_of(text: &str) -> Result<Value, String> {
+pub(super) fn value_of(text: &str) -> Result<Value, String> {
     let yaml = || serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true });
     match serde_json::from_str(text) {
         Ok(value) => Ok(value),

@@ -1,7 +1,7 @@
 //! `hostler script`: the library of scripts, and running them on hosts (spec/hooks.md §4, §10).
 
 mod edit;
-mod library;
+pub(super) mod library;
 mod run;
 
 use std::path::{Path, PathBuf};

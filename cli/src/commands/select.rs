@@ -10,7 +10,7 @@ use crate::failure::{Failure, Kind};
 use crate::output::field::{list, show};
 
 /// Hosts by what is said of them.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct HostsArgs {
     /// Hosts: names, numbers or UUIDs, with commas or one by one
     #[arg(long, value_delimiter = ',', value_name = "HOST,...")]
@@ -50,6 +50,8 @@ impl HostsArgs {
 struct Choice {
     /// Numbers of hosts, each once: named ones first, in their order.
     numbers: Vec<i64>,
+    /// Their names, in the same order.
+    names: Vec<String>,
     /// Names of hosts that fit and are not online.
     left_out: Vec<String>,
 }
@@ -59,6 +61,18 @@ struct Choice {
 /// # Errors
 /// A host that is named is not there, or no host fits.
 pub async fn numbers(context: &Context, client: &Client, args: &HostsArgs, doing: &str) -> Result<Vec<i64>, Failure> {
+    chosen(context, client, args, doing).await.map(|choice| choice.numbers)
+}
+
+/// The names of the hosts that are meant.
+///
+/// # Errors
+/// As [`numbers`].
+pub async fn names(context: &Context, client: &Client, args: &HostsArgs, doing: &str) -> Result<Vec<String>, Failure> {
+    chosen(context, client, args, doing).await.map(|choice| choice.names)
+}
+
+async fn chosen(context: &Context, client: &Client, args: &HostsArgs, doing: &str) -> Result<Choice, Failure> {
     let hosts = client.pages("list hosts", &["api", "hosts"], &[], None).await?;
     let choice = choose(args, &hosts).map_err(|name| {
         Failure::new(Kind::NotFound, format!("cannot {doing}"), format!("there is no host {name}"))
@@ -72,7 +86,7 @@ pub async fn numbers(context: &Context, client: &Client, args: &HostsArgs, doing
         return Err(Failure::new(Kind::NotFound, format!("cannot {doing}"), why)
             .hint("`hostler host list` shows all hosts and their states, `hostler host show HOST` roles and labels"));
     }
-    Ok(choice.numbers)
+    Ok(choice)
 }
 
 /// The number of one host.
@@ -93,6 +107,7 @@ fn choose(args: &HostsArgs, hosts: &[Value]) -> Result<Choice, String> {
         let number = host["number"].as_i64().unwrap_or_default();
         if !choice.numbers.contains(&number) {
             choice.numbers.push(number);
+            choice.names.push(host["name"].as_str().unwrap_or_default().to_owned());
         }
     };
     for name in args.on.iter().filter(|name| !name.is_empty()) {

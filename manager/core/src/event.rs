@@ -123,7 +123,9 @@ impl KindPattern {
         &self.0
     }
 
-    fn matches(&self, kind: &str) -> bool {
+    /// Whether a kind fits.
+    #[must_use]
+    pub fn matches(&self, kind: &str) -> bool {
         match self.0.strip_suffix('*') {
             Some(stem) => kind.starts_with(stem),
             None => kind == self.0,

@@ -11,6 +11,8 @@ pub mod constraint;
 pub mod host;
 pub mod instance;
 pub mod movement;
+pub mod notice;
+pub mod outlook;
 pub mod plan;
 pub mod plugin;
 pub mod policy;

@@ -137,6 +137,8 @@ pub enum Action {
     MaintenanceForce,
     /// `maintenance:download`: have files fetched for a session.
     MaintenanceDownload,
+    /// `maintenance:plugin`: make, change and remove plug-ins, which are programs that run on hosts.
+    MaintenancePlugin,
     /// `maintenance:project:get`: what a session asks of a project.
     MaintenanceProjectGet,
     /// `maintenance:project:put`: answer for a project.
@@ -195,6 +197,7 @@ const RULES: &[(Action, &str, &[Role])] = &[
     (Action::MaintenanceEvents, "maintenance:events", &[]),
     (Action::MaintenanceForce, "maintenance:force", &[]),
     (Action::MaintenanceDownload, "maintenance:download", &[]),
+    (Action::MaintenancePlugin, "maintenance:plugin", &[]),
     (Action::MaintenanceProjectGet, "maintenance:project:get", &[]),
     (Action::MaintenanceProjectPut, "maintenance:project:put", &[]),
     (Action::MaintenanceInstancePut, "maintenance:instance:put", &[]),

@@ -10,4 +10,4 @@ pub mod decide;
 pub mod state;
 
 pub use command::{Command, Failed, New, Seek, Write};
-pub use state::{Format, Off, OnExhausted, Phase, Policy, Spec, Webhook};
+pub use state::{Format, Off, OnExhausted, Pace, Phase, Policy, Spec, Webhook};

@@ -9,6 +9,7 @@ mod detail;
 mod discovery;
 mod download;
 mod error;
+mod events;
 mod fields;
 mod history;
 mod moment;
@@ -19,6 +20,7 @@ mod record;
 mod render;
 mod reply;
 mod session;
+mod subscription;
 mod transport;
 mod update;
 

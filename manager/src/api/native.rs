@@ -15,6 +15,7 @@ pub mod identity;
 pub mod introspect;
 pub mod inventory;
 pub mod join_token;
+pub mod maintenance;
 pub mod path;
 pub mod query;
 pub mod rule;
@@ -23,21 +24,16 @@ pub mod stream;
 pub mod version;
 pub mod webhook;
 
-use std::sync::Arc;
-
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
-use axum::{Extension, Router};
 use hostler_core::policy::Action;
 use http::{HeaderValue, StatusCode, header};
-use tokio_util::sync::CancellationToken;
 
 use super::Api;
-use crate::webhook::Webhooks;
 use error::Error;
-use stream::Streams;
 
 /// One thing that can be asked.
 #[derive(Clone, Copy, Debug)]
@@ -91,12 +87,20 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/webhooks/{id}/rotate", Some(Action::Webhook), || post(webhook::rotate)),
     route("GET", "/webhooks/{id}/dead-letters", Some(Action::Webhook), || get(webhook::dead_letters)),
     route("POST", "/webhooks/{id}/dead-letters/{number}/replay", Some(Action::Webhook), || post(webhook::replay)),
+    route("GET", "/maintenance/sessions", Some(Action::MaintenanceList), || get(maintenance::session::list)),
+    route("GET", "/maintenance/sessions/{id}", Some(Action::MaintenanceDetail), || get(maintenance::session::show)),
+    route("GET", "/maintenance/plugins", Some(Action::MaintenanceDetail), || get(maintenance::plugin::list)),
+    route("GET", "/maintenance/plugins/{name}", Some(Action::MaintenanceDetail), || get(maintenance::plugin::show)),
+    route("PUT", "/maintenance/plugins/{name}", Some(Action::MaintenancePlugin), || put(maintenance::plugin::set)),
+    route("DELETE", "/maintenance/plugins/{name}", Some(Action::MaintenancePlugin), || {
+        delete(maintenance::plugin::delete)
+    }),
     route("POST", "/rules/dry-run", Some(Action::IntrospectionRule), || post(rule::dry_run)),
     route("PUT", "/rules/{id}", Some(Action::IntrospectionRule), || put(rule::replace)),
 ];
 
-/// The native API, to be nested at `/api`. Answers that have no end of their own end at `stop`.
-pub fn routes(api: Api, stop: CancellationToken) -> Router {
+/// The native API, to be nested at `/api` below a layer of [`crate::api::follow::Streams`] and [`crate::webhook::Webhooks`].
+pub fn routes(api: Api) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let handler = (route.handler)();
@@ -112,8 +116,6 @@ pub fn routes(api: Api, stop: CancellationToken) -> Router {
             Error::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method; see the header Allow")
         })
         .layer(axum::middleware::map_response(never_stored))
-        .layer(Extension(Streams::new(api.config.events.streams_max, stop)))
-        .layer(Extension(Webhooks::new(api.engine.clone(), Arc::clone(api.hooks.vault()), &api.config)))
         .layer(DefaultBodyLimit::max(body::BODY_MAX))
         .with_state(api)
 }

@@ -105,7 +105,7 @@ pub async fn serve_maintenance(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listen = api.config.listen.clone();
-    let service = Service::new(router::maintenance_alone(api), Limits::default()).configured(&listen);
+    let service = Service::new(router::maintenance_alone(api, stop.clone()), Limits::default()).configured(&listen);
     serve_connections(service.only(Dialect::Maintenance), listener, tls, stop).await;
     Ok(())
 }

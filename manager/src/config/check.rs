@@ -35,6 +35,7 @@ impl Settings for Config {
         check_networks("introspection.callback_networks", &self.introspection.callback_networks)?;
         check_networks("webhooks.allow_networks", &self.webhooks.allow_networks)?;
         check_networks("webhooks.deny_networks", &self.webhooks.deny_networks)?;
+        check_networks("maintenance.subscription_networks", &self.maintenance.subscription_networks)?;
         if !hostler_core::cloudevent::name_fits(&self.events.name) {
             return refuse("events.name", "must have from 1 to 64 of A-Z, a-z, 0-9, '.', '-' and '_'");
         }
@@ -60,7 +61,7 @@ impl Config {
     fn check_numbers(&self) -> Check {
         let (agents, introspection, retention) = (&self.agents, &self.introspection, &self.retention);
         let (croit, refresh, maintenance) = (&self.croit, &introspection.refresh, &self.maintenance);
-        let rules: [(&str, u64, RangeInclusive<u64>, &str); 28] = [
+        let rules: [(&str, u64, RangeInclusive<u64>, &str); 30] = [
             ("agents.heartbeat_s", agents.heartbeat_s.into(), 1..=300, " seconds"),
             ("agents.certificate_hours", agents.certificate_hours.into(), 1..=87_600, " hours"),
             ("agents.max_clock_skew_s", agents.max_clock_skew_s.into(), 1..=86_400, " seconds"),
@@ -78,6 +79,8 @@ impl Config {
             ("webhooks.timeout_s", self.webhooks.timeout_s.into(), 1..=30, " seconds"),
             ("maintenance.max_active_sessions", maintenance.max_active_sessions.into(), 0..=10_000, ""),
             ("maintenance.history_retention_days", maintenance.history_retention_days.into(), 1..=36_500, " days"),
+            ("maintenance.subscriptions_max", maintenance.subscriptions_max.into(), 0..=10_000, ""),
+            ("maintenance.subscriptions_per_project", maintenance.subscriptions_per_project.into(), 0..=10_000, ""),
             ("maintenance.stall_alert_s", maintenance.stall_alert_s.into(), 60..=604_800, " seconds"),
             ("retention.events_days", retention.events_days.into(), 1..=36_500, " days"),
             ("retention.audit_days", retention.audit_days.into(), 1..=36_500, " days"),

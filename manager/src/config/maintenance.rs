@@ -40,6 +40,12 @@ pub struct Maintenance {
     /// The name of the host on which plug-ins of types `pre` and `post` run; absent means the one with the name of this
     /// machine, else the first with the role `management`.
     pub management_host: Option<String>,
+    /// How many subscriptions to notifications there may be.
+    pub subscriptions_max: u32,
+    /// How many of them one project may have.
+    pub subscriptions_per_project: u32,
+    /// Networks (CIDR) that subscriptions may lead to although they are private.
+    pub subscription_networks: Vec<String>,
     /// What sessions decide by where they do not say.
     pub policy: Policy,
 }
@@ -60,6 +66,9 @@ impl Default for Maintenance {
             download_max_bytes: 8 << 30,
             download_keys: Vec::new(),
             management_host: None,
+            subscriptions_max: 500,
+            subscriptions_per_project: 10,
+            subscription_networks: Vec::new(),
             policy: Policy::default(),
         }
     }

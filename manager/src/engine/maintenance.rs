@@ -3,6 +3,7 @@
 
 mod mover;
 mod plan;
+mod plugin;
 mod rows;
 mod session;
 mod stay;

@@ -103,6 +103,7 @@ impl Engine {
         removed += self.batches(move |tx| Box::pin(identity::token_prune(tx, now, BATCH))).await?;
         removed += self.prune_sessions(now).await?;
         removed += self.batches(move |tx| Box::pin(maintenance::url_prune(tx, now.before(DAY), BATCH))).await?;
+        removed += self.batches(move |tx| Box::pin(maintenance::listener_prune(tx, now.before(DAY), BATCH))).await?;
         Ok(removed + self.prune_scripts(now).await?)
     }
 

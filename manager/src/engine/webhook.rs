@@ -8,8 +8,9 @@ use hostler_core::webhook::{Command, New, Spec, Webhook, Write};
 
 use super::run::{Domain, apply};
 use super::{Engine, Turn};
+use crate::store::maintenance::{listener_delete, listener_put_in};
 use crate::store::webhook::{
-    DeadLetter, dead_letter_delete, dead_letter_exists, dead_letter_put, webhook_count, webhook_delete, webhook_number,
+    DeadLetter, dead_letter_delete, dead_letter_exists, dead_letter_put, webhook_delete, webhook_list, webhook_number,
 };
 use crate::store::{Connection, Error, Result, event};
 
@@ -59,6 +60,13 @@ impl Domain for WebhookDomain {
                         dead_letter_put(tx, next.id, &letter).await?;
                     }
                     Write::Exhume(event) => dead_letter_delete(tx, next.id, event).await?,
+                    Write::Listens(listens) => {
+                        let listener = format!("webhook/{}", next.id);
+                        listener_delete(tx, &listener).await?;
+                        if let Some((project, session)) = listens {
+                            listener_put_in(tx, &project, session, &listener, None).await?;
+                        }
+                    }
                 }
             }
             Ok(())
@@ -73,8 +81,32 @@ pub struct NewWebhook {
     pub spec: Spec,
     /// The last event that it is not told of; `None` for the newest that there is.
     pub after: Option<EventNumber>,
-    /// How many webhooks there may be.
+    /// How many of its sort there may be: webhooks of operators, or subscriptions to maintenance.
     pub most: u32,
+    /// How many of its sort there may be of its project.
+    pub most_of_project: u32,
+}
+
+impl NewWebhook {
+    /// Refuses if there are too many of its sort already.
+    fn check_room(&self, all: &[Webhook]) -> Result<()> {
+        let alike = |one: &&Webhook| one.spec.audience.is_some() == self.spec.audience.is_some();
+        if all.iter().filter(alike).count() >= self.most as usize {
+            let (what, key) = match self.spec.audience {
+                None => ("webhooks", "webhooks.max"),
+                Some(_) => ("subscriptions", "maintenance.subscriptions_max"),
+            };
+            let text = format!("there are {} {what} already; remove one, or raise {key}", self.most);
+            return Err(Error::Refused(Class::Exhausted, text));
+        }
+        let Some(audience) = &self.spec.audience else { return Ok(()) };
+        let same = |one: &&Webhook| one.spec.audience.as_ref().is_some_and(|other| other.project == audience.project);
+        if all.iter().filter(same).count() >= self.most_of_project as usize {
+            let text = format!("the project has {} subscriptions already; remove one", self.most_of_project);
+            return Err(Error::Refused(Class::Exhausted, text));
+        }
+        Ok(())
+    }
 }
 
 impl Engine {
@@ -91,12 +123,9 @@ impl Engine {
             let (turn, new, seal) = (self.turn(Some(actor)), new.clone(), seal.clone());
             let work = self.store.write(move |tx| {
                 Box::pin(async move {
-                    if webhook_count(tx).await? >= i64::from(new.most) {
-                        let text =
-                            format!("there are {} webhooks already; remove one, or raise webhooks.max", new.most);
-                        return Err(Error::Refused(Class::Exhausted, text));
-                    }
+                    // Until this transaction ends nobody else gets a number: two never take the same last place.
                     let id = webhook_number(tx).await?;
+                    new.check_room(&webhook_list(tx).await?)?;
                     let newest = event::event_newest(tx).await?;
                     let after = new.after.unwrap_or(newest).min(newest);
                     let command = Command::Create(Box::new(New { spec: new.spec, sealed: seal(id)?, after }));

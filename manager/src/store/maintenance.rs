@@ -4,6 +4,7 @@
 mod constraint;
 mod download;
 mod fleet;
+mod glance;
 mod host;
 mod instance;
 mod listener;
@@ -23,9 +24,10 @@ pub use constraint::{
 };
 pub use download::{DownloadRow, DownloadState, download_put, download_rows, download_wanted};
 pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry, storage_hurry};
+pub use glance::phase_counts;
 pub use host::{StayRow, host_put_all, host_remove, host_row, host_rows, stay_put_all};
 pub use instance::{impacted, instance_page, instance_put_all, instance_remove, instance_rows};
-pub use listener::{listened, listener_delete, listener_put};
+pub use listener::{listened, listener_delete, listener_prune, listener_put, listener_put_in};
 pub use lock::{StorageLock, lock_hosts, locks_of, storage_lock, storage_lock_find, storage_unlock, unlock_hosts};
 pub use order::{Order, OrderState, order_abort, order_begun, order_end, order_open, order_put};
 pub use plugin::{Plugin, plugin_all, plugin_delete, plugin_find, plugin_list, plugin_put, plugins_with_scripts};

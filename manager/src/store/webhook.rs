@@ -33,18 +33,6 @@ pub async fn webhook_list(connection: &mut Connection) -> Result<Vec<Webhook>> {
     Ok(all)
 }
 
-/// How many webhooks there are.
-///
-/// # Errors
-/// See [`super::Error`].
-pub async fn webhook_count(connection: &mut Connection) -> Result<i64> {
-    let row: (i64,) = sqlx::query_as("select count(*) from machine where kind = $1")
-        .bind(Webhook::KIND)
-        .fetch_one(connection)
-        .await?;
-    Ok(row.0)
-}
-
 /// A webhook; `None` if there is none of that number.
 ///
 /// # Errors

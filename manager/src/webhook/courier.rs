@@ -191,7 +191,7 @@ impl Courier {
         };
         let Some(event) = event else { return Ok(Command::Lost { claim }) };
         let sent = match self.webhooks.message(webhook, &event.shortened()) {
-            Ok(message) => self.webhooks.post.send(&webhook.spec.url, message).await,
+            Ok(message) => self.webhooks.post_of(webhook).send(&webhook.spec.url, message).await,
             Err(failure) => Err(failure),
         };
         Ok(match sent {

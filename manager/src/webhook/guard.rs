@@ -23,6 +23,8 @@ struct Rules {
     deny: Vec<Network>,
     loopback: bool,
     http: bool,
+    /// Whether addresses of private networks are refused.
+    public: bool,
 }
 
 /// A name whose addresses may not be reached.
@@ -40,6 +42,20 @@ impl Guard {
             deny: read(&settings.deny_networks),
             loopback,
             http: settings.allow_http,
+            public: false,
+        }))
+    }
+
+    /// The same for URLs of those who are not operators: private networks are refused, but for those of `allow`.
+    #[must_use]
+    pub fn strict(&self, allow: &[String]) -> Self {
+        let more = allow.iter().filter_map(|text| Network::parse(text));
+        let rules = &*self.0;
+        Self(Arc::new(Rules {
+            allow: rules.allow.iter().cloned().chain(more).collect(),
+            deny: rules.deny.clone(),
+            public: true,
+            ..*rules
         }))
     }
 
@@ -87,6 +103,9 @@ impl Guard {
             return Ok(());
         }
         match special(address) {
+            None if self.0.public && private(address) => Err(format!(
+                "{address} is an address of a private network; maintenance.subscription_networks can allow it"
+            )),
             None => Ok(()),
             Some(what) => Err(format!("{address} is {what}; webhooks.allow_networks can allow it")),
         }
@@ -126,6 +145,15 @@ fn special(address: IpAddr) -> Option<&'static str> {
         _ if address.is_multicast() => Some("a multicast address"),
         _ if nowhere => Some("no address of a receiver"),
         _ => None,
+    }
+}
+
+/// Whether an address is one of a network that not everybody can reach.
+fn private(address: IpAddr) -> bool {
+    match address {
+        // Also what carriers put between: 100.64.0.0/10.
+        IpAddr::V4(four) => four.is_private() || (four.octets()[0] == 100 && four.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(six) => six.is_unique_local(),
     }
 }
 
@@ -207,6 +235,26 @@ mod tests {
         assert!(guard.url("http://a.example/").is_err());
         let open = Guard::new(&Webhooks { allow_http: true, ..Webhooks::default() }, false);
         assert!(open.url("http://a.example/").is_ok() && open.url("http://127.0.0.1/").is_err());
+    }
+
+    #[test]
+    fn who_is_no_operator_reaches_no_private_network() {
+        let strict = guard(false).strict(&["10.1.0.0/16".into()]);
+        for good in ["https://192.0.2.7:8443/", "https://10.1.2.3/", "https://169.254.7.1/", "https://[2001:db8::1]/"] {
+            assert!(strict.url(good).is_ok(), "{good}: {:?}", strict.url(good));
+        }
+        for bad in [
+            "https://10.2.0.1/",
+            "https://172.16.0.1/",
+            "https://192.168.1.1/",
+            "https://100.64.0.1/",
+            "https://[fd00::1]/",
+            "https://[::ffff:10.2.0.1]/",
+            "https://10.9.1.1/",
+            "https://127.0.0.1/",
+        ] {
+            assert!(strict.url(bad).is_err(), "{bad}");
+        }
     }
 
     #[tokio::test]

@@ -21,6 +21,24 @@ pub fn fresh() -> Result<SecretString, getrandom::Error> {
     Ok(SecretString::from(format!("{PREFIX}{}", BASE64.encode(key))))
 }
 
+/// The length of a key that somebody brings along, in bytes.
+const BROUGHT: std::ops::RangeInclusive<usize> = 16..=128;
+
+/// A secret that somebody brings along: one in this form, or any text, whose bytes are the key.
+///
+/// # Errors
+/// What is wrong with it, for whoever wrote it.
+pub fn brought(text: &str) -> Result<SecretString, String> {
+    let key = match text.strip_prefix(PREFIX) {
+        Some(key) => BASE64.decode(key).map_err(|_| format!("what follows {PREFIX} must be Base64"))?,
+        None => text.as_bytes().to_vec(),
+    };
+    if !BROUGHT.contains(&key.len()) {
+        return Err(format!("must have from {} to {} bytes", BROUGHT.start(), BROUGHT.end()));
+    }
+    Ok(SecretString::from(format!("{PREFIX}{}", BASE64.encode(key))))
+}
+
 /// The signatures of a message, one for each secret; `None` if a secret is none of ours.
 #[must_use]
 pub fn signatures(secrets: &[SecretString], id: &str, timestamp: i64, body: &[u8]) -> Option<String> {
@@ -46,6 +64,17 @@ mod tests {
         let body = br#"{"test": 2432232314}"#;
         let signed = signatures(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
         assert_eq!(signed.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+    }
+
+    #[test]
+    fn secrets_can_be_brought_along() {
+        let text = "sixteen bytes or";
+        let secret = brought(text).unwrap();
+        assert_eq!(secret.expose_secret(), format!("whsec_{}", BASE64.encode(text)));
+        assert_eq!(brought(secret.expose_secret()).unwrap().expose_secret(), secret.expose_secret());
+        for bad in ["", "short", "whsec_%%%", "whsec_YWJj", &"x".repeat(129)] {
+            assert!(brought(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -4,16 +4,19 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use hostler_common::id::HostId;
+use hostler_manager::api::follow::Streams;
 use hostler_manager::api::maintenance;
 use hostler_manager::api::peer::Peer;
 use hostler_manager::engine::compute::{ComputeSide, Memory};
 use hostler_manager::store::maintenance::listener_put;
+use hostler_manager::webhook::Webhooks;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::support::{Manager, tokens, whole};
@@ -87,7 +90,10 @@ impl Site {
     pub async fn with_instances(settings: &str, fleet: Arc<Memory>) -> Self {
         let compute = ComputeSide(fleet);
         let manager = Manager::changed(settings, |_| (), |settings| settings.compute = compute).await;
-        let router = maintenance::routes(manager.api.clone());
+        let api = &manager.api;
+        let webhooks = Webhooks::new(api.engine.clone(), Arc::clone(api.hooks.vault()), &api.config);
+        let streams = Streams::new(8, CancellationToken::new());
+        let router = maintenance::routes(api.clone()).layer(Extension(streams)).layer(Extension(webhooks));
         Self { manager, router }
     }
 

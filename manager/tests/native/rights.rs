@@ -38,6 +38,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ("POST", "/webhooks/{id}/rotate", "admin"),
     ("GET", "/webhooks/{id}/dead-letters", "admin"),
     ("POST", "/webhooks/{id}/dead-letters/{number}/replay", "admin"),
+    ("GET", "/maintenance/sessions", "admin"),
+    ("GET", "/maintenance/sessions/{id}", "admin"),
+    ("GET", "/maintenance/plugins", "admin"),
+    ("GET", "/maintenance/plugins/{name}", "admin"),
+    ("PUT", "/maintenance/plugins/{name}", "admin"),
+    ("DELETE", "/maintenance/plugins/{name}", "admin"),
     ("POST", "/rules/dry-run", "service"),
     ("PUT", "/rules/{id}", "service"),
 ];

@@ -56,6 +56,7 @@ bench_agent() {
     done
     if [[ $(api GET /v1/introspection/bench-host | jq -r .error) == null ]]; then
         bench_latency
+        bench_first_byte
     else
         echo "the agent's first introspection failed; its latency is not measured" >&2
     fi
@@ -66,6 +67,7 @@ bench_agent() {
         note "idle agent: processor time in 30 s, us" "none to speak of" "$(($(cpu_us "$pid") - before))"
         note "idle agent: resident, KiB" "<= 15360" "$(rss_kib "$pid")"
     done
+    bench_large_output "$pid" "$dir"
     stop "$pid"
     stop "$manager_pid"
 }
@@ -77,6 +79,43 @@ bench_latency() {
         note "POST start to finished, real agent, p50, ms" "<= 500" "$(jq -r .start_to_finished_p50_ms <<<"$out")"
         note "POST start to finished, real agent, max, ms" "<= 500" "$(jq -r .start_to_finished_max_ms <<<"$out")"
     done
+}
+
+# A script that writes one byte, a thousand times one after the other.
+bench_first_byte() {
+    local round out
+    for ((round = 1; round <= rounds; round++)); do
+        out=$(timeout 300 "$bin/hostler-swarm" --json hosts --url "$url" --api-token "$api_token" --rounds 0 --singles 1000)
+        note "POST execute to first byte, real agent, p50, ms" "<= 15" "$(jq -r .first_byte_p50_ms <<<"$out")"
+        note "POST execute to first byte, real agent, p99, ms" "" "$(jq -r .first_byte_p99_ms <<<"$out")"
+    done
+}
+
+peak_kib() { # PID
+    awk '$1 == "VmHWM:" { print $2 }' "/proc/$1/status" 2>/dev/null
+}
+
+# A script that writes 2 GiB: by how much the agent grows, and how large the process gets that takes the output in.
+bench_large_output() { # AGENT DIR
+    local began before swarm supervisor peak own=0
+    printf '#!/bin/sh\nhead -c 2G /dev/zero\n' >"$2/large.sh"
+    # The peak counts anew from here.
+    echo 5 >"/proc/$1/clear_refs"
+    before=$(rss_kib "$1")
+    began=$EPOCHREALTIME
+    timeout 300 "$bin/hostler-swarm" --json hosts --url "$url" --api-token "$api_token" --rounds 1 --script "$2/large.sh" >"$2/large.json" &
+    swarm=$!
+    while kill -0 "$swarm" 2>/dev/null; do
+        for supervisor in $(pgrep -f "^$bin/hostler-agent .*$2/agent" | grep -vx "$1"); do
+            peak=$(peak_kib "$supervisor")
+            ((${peak:-0} <= own)) || own=$peak
+        done
+        sleep 0.02
+    done
+    wait "$swarm"
+    note "script that writes 2 GiB: s" "" "$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')"
+    note "script that writes 2 GiB: growth of the agent, KiB" "<= 16384" "$(($(peak_kib "$1") - before))"
+    note "script that writes 2 GiB: peak of its supervisor, KiB" "<= 16384" "$own"
 }
 
 bench_sizes() {

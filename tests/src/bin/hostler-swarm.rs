@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -16,8 +16,8 @@ use hostler_tests::swarm::fill;
 use hostler_tests::swarm::report::Report;
 use hostler_tests::swarm::rest::Rest;
 use hostler_tests::swarm::rounds::{Round, all_connected, all_ended, introspect, latency};
-use hostler_tests::swarm::scripts;
 use hostler_tests::swarm::usage::{Memory, processor_time};
+use hostler_tests::swarm::{scripts, sessions};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::time::Instant;
 
@@ -66,6 +66,45 @@ enum Mode {
         /// How often on one.
         #[arg(long, default_value_t = 1000)]
         singles: u32,
+    },
+    /// Run a script on all hosts of a manager, whose agents are there already: on all together, then one that writes a byte on
+    /// one after the other.
+    Hosts {
+        #[command(flatten)]
+        manager: Manager,
+        /// The script; without it, one that writes a byte.
+        #[arg(long, value_name = "FILE")]
+        script: Option<PathBuf>,
+        /// How often on all hosts.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// How often on one.
+        #[arg(long, default_value_t = 0)]
+        singles: u32,
+    },
+    /// Connect, then take all hosts through maintenance sessions whose steps change nothing: all hosts at once, then some of
+    /// them one after the other.
+    Sessions {
+        #[command(flatten)]
+        swarm: Swarm,
+        /// How often all at once.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Whether also one after the other.
+        #[arg(long)]
+        singly: bool,
+    },
+    /// Plan a session for a fleet that is only in memory.
+    Plan {
+        /// Of how many hosts.
+        #[arg(long, default_value_t = 1000)]
+        hosts: u32,
+        /// With how many instances.
+        #[arg(long, default_value_t = 10_000)]
+        instances: u32,
+        /// How often.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
     },
     /// Measure how long pages of the list of tasks take, in the usual orders and with the usual conditions.
     Tasks {
@@ -202,6 +241,17 @@ async fn run(mode: Mode, report: &mut Report) -> anyhow::Result<()> {
             Ok(())
         }
         Mode::Scripts { swarm, rounds, singles } => run_scripts(swarm, rounds, singles, report).await,
+        Mode::Sessions { swarm, rounds, singly } => run_sessions(swarm, rounds, singly, report).await,
+        Mode::Plan { hosts, instances, rounds } => {
+            for number in 1..=rounds {
+                let (plan, took) = sessions::plan_of(hosts, instances);
+                report.add("landings", plan.hosts.iter().map(|host| host.landings.len()).sum::<usize>());
+                report.add("blockers", plan.hosts.iter().map(|host| host.blockers.len()).sum::<usize>());
+                report.seconds(format!("round{number}_s"), took);
+            }
+            Ok(())
+        }
+        Mode::Hosts { manager, script, rounds, singles } => run_hosts(&manager, script, rounds, singles, report).await,
         Mode::Tasks { manager, times } => {
             let rest = Rest::new(&manager.url, &manager.api_token)?;
             for (name, page) in scripts::pages() {
@@ -227,7 +277,7 @@ async fn run_scripts(swarm: Swarm, rounds: u32, singles: u32, report: &mut Repor
     anyhow::ensure!(servers.len() == party.crew.hosts.len(), "{} servers are listed", servers.len());
     for number in 1..=rounds {
         let (before, own) = (party.processor_time()?, processor_time(std::process::id())?);
-        let round = scripts::everywhere(&party.rest, &servers, PATIENCE).await?;
+        let round = scripts::everywhere(&party.rest, &servers, scripts::SCRIPT, PATIENCE).await?;
         report.seconds(format!("round{number}_accepted_s"), round.accepted);
         report.seconds(format!("round{number}_s"), round.ended);
         let own = processor_time(std::process::id())?.saturating_sub(own);
@@ -236,13 +286,58 @@ async fn run_scripts(swarm: Swarm, rounds: u32, singles: u32, report: &mut Repor
             report.seconds(format!("round{number}_manager_cpu_s"), after.saturating_sub(before));
         }
     }
-    let mut first_bytes = Vec::new();
-    for single in 0..singles {
-        let server = servers[single as usize % servers.len()];
-        first_bytes.push(scripts::first_byte(&party.rest, server).await?);
-    }
-    report.spread("first_byte", first_bytes);
+    report.spread("first_byte", first_bytes(&party.rest, &servers, singles).await?);
     party.dismiss("scripts", report).await
+}
+
+async fn run_sessions(swarm: Swarm, rounds: u32, singly: bool, report: &mut Report) -> anyhow::Result<()> {
+    let party = Party::gather(swarm, report).await?;
+    for number in 1..=rounds {
+        let before = party.processor_time()?;
+        let session = sessions::everywhere(&party.rest, 0, PATIENCE).await?;
+        report.seconds(format!("round{number}_accepted_s"), session.accepted);
+        report.seconds(format!("round{number}_s"), session.ended);
+        if let (Some(before), Some(after)) = (before, party.processor_time()?) {
+            report.seconds(format!("round{number}_manager_cpu_s"), after.saturating_sub(before));
+        }
+    }
+    report.spread("gap", party.take_gaps());
+    if singly {
+        let session = sessions::everywhere(&party.rest, 1, PATIENCE).await?;
+        report.seconds("singly_s", session.ended);
+        report.spread("singly_gap", party.take_gaps());
+    }
+    party.dismiss("sessions", report).await
+}
+
+async fn run_hosts(
+    manager: &Manager,
+    script: Option<PathBuf>,
+    rounds: u32,
+    singles: u32,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let rest = Rest::new(&manager.url, &manager.api_token)?;
+    let servers = scripts::all_servers(&rest).await?;
+    let script = script.map_or_else(|| Ok(scripts::SCRIPT.to_owned()), std::fs::read_to_string)?;
+    let mut all = Vec::new();
+    for _ in 0..rounds {
+        all.push(scripts::everywhere(&rest, &servers, &script, PATIENCE).await?.ended);
+    }
+    report.add("hosts", servers.len());
+    report.list("rounds_s", &all);
+    report.spread("first_byte", first_bytes(&rest, &servers, singles).await?);
+    Ok(())
+}
+
+/// How long it took each time until a script on one server, another one each time, showed its first byte.
+async fn first_bytes(rest: &Rest, servers: &[i64], times: u32) -> anyhow::Result<Vec<Duration>> {
+    anyhow::ensure!(!servers.is_empty(), "there is no server");
+    let mut took = Vec::new();
+    for (_, server) in (0..times).zip(servers.iter().cycle()) {
+        took.push(scripts::first_byte(rest, *server).await?);
+    }
+    Ok(took)
 }
 
 /// A swarm that is connected, with its first introspections done.
@@ -291,6 +386,11 @@ impl Party {
     /// The processor time of the manager until now, if that is measured.
     fn processor_time(&self) -> anyhow::Result<Option<Duration>> {
         self.watched.map(|(pid, _)| processor_time(pid)).transpose()
+    }
+
+    /// How long it took from step to step, since this was asked last.
+    fn take_gaps(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.shared.gaps.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reports the manager's memory and what of it is there for each agent.

@@ -9,7 +9,7 @@ use super::{Keep, Options};
 
 /// What is the same for all clusters: nothing that a test is not about shall warn, and everything that waits shall wait
 /// briefly. OSDs have ten seconds before they are taken for dead, because the machine may have much else to do.
-const COMMON: &str = "
+pub(crate) const COMMON: &str = "
 auth_allow_insecure_global_id_reclaim = false
 mon_data_avail_warn = 2
 mon_data_avail_crit = 1

@@ -18,6 +18,8 @@ pub struct Agent {
     settings: Option<PathBuf>,
     /// What it finds in its environment when it is started, besides ours: its settings, or where a Ceph cluster is.
     pub environment: Vec<(String, String)>,
+    /// Words that its command line begins with: a program that gives it a name of its own, or a limit, and becomes it.
+    pub launcher: Vec<String>,
     /// Its process, while it runs.
     pub daemon: Option<Daemon>,
     // The last one: it goes when the process is gone and its log was shown.
@@ -44,7 +46,15 @@ impl Agent {
         let token = manager.join_token(json!({})).await?;
         let place = manager.place().cloned();
         let dir = tempfile::tempdir()?;
-        let agent = Self { dir, place, name: name.to_owned(), settings: None, environment: Vec::new(), daemon: None };
+        let agent = Self {
+            dir,
+            place,
+            name: name.to_owned(),
+            settings: None,
+            environment: Vec::new(),
+            launcher: Vec::new(),
+            daemon: None,
+        };
         let output = join_at(agent.place.as_ref(), &agent.state_dir(), &manager.agents, &token, name)?;
         ensure!(output.status.success(), "{output:?}");
         Ok(agent)
@@ -64,6 +74,7 @@ impl Agent {
             name: name.to_owned(),
             settings: Some(file),
             environment: Vec::new(),
+            launcher: Vec::new(),
             daemon: None,
         })
     }
@@ -75,15 +86,17 @@ impl Agent {
     pub fn run(&mut self) -> anyhow::Result<()> {
         let state_dir = self.state_dir();
         let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
-        let mut arguments = vec!["run".to_owned(), "--state-dir".into(), text(&state_dir)?];
+        let mut words = self.launcher.clone();
+        words.extend([text(&binary("hostler-agent"))?, "run".into(), "--state-dir".into(), text(&state_dir)?]);
         if let Some(settings) = &self.settings {
-            arguments.extend(["--config".into(), text(settings)?]);
+            words.extend(["--config".into(), text(settings)?]);
         }
+        let (program, arguments) = words.split_first().context("no words")?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let log = self.dir.path().join("agent.log");
         let environment: Vec<_> = self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
         let place = self.place.as_ref();
-        self.daemon = Some(Daemon::start_at(place, &binary("hostler-agent"), &arguments, &environment, log)?);
+        self.daemon = Some(Daemon::start_at(place, Path::new(program), &arguments, &environment, log)?);
         Ok(())
     }
 

@@ -1,26 +1,29 @@
 //! One agent of a swarm: the agent's own link and runner over a journal in memory.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hostler_agent::link;
 use hostler_agent::runner::{Effect, Fate, Fitness, Input, Limits, Runner};
 use hostler_agent::shared_identity::SharedIdentity;
 use hostler_common::id::JobId;
 use hostler_common::job::{Captured, JobState, JobUpdate, Merged, Outcome, Work};
+use hostler_common::step::maintenance::Boot;
+use hostler_common::step::{Step, StepResult};
 use hostler_common::time::{Clock as _, SystemClock};
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
 use hostler_proto::v1::manager_frame::Frame as Down;
+use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::document::Template;
 
-/// The kinds of jobs that they do; scripts write one byte and end.
-const KINDS: [&str; 2] = ["introspect", "script"];
+/// The kinds of jobs that they do; scripts write one byte and end, steps change nothing.
+const KINDS: [&str; 3] = ["introspect", "script", "step"];
 
 /// What a script writes.
 const BYTE: &[u8] = b"x";
@@ -40,6 +43,8 @@ pub struct Shared {
     pub begun: AtomicU64,
     /// How many of them were scripts.
     pub scripts: AtomicU64,
+    /// How long it took from one step of a host until the next was there.
+    pub gaps: Mutex<Vec<Duration>>,
     /// How many outcomes the manager acknowledged.
     pub acknowledged: AtomicU64,
     /// How often a link ended.
@@ -57,6 +62,7 @@ impl Shared {
             exit_code: AtomicI32::new(0),
             begun: AtomicU64::new(0),
             scripts: AtomicU64::new(0),
+            gaps: Mutex::default(),
             acknowledged: AtomicU64::new(0),
             closed: AtomicU64::new(0),
         }
@@ -70,6 +76,8 @@ pub struct Agent {
     runner: Runner,
     runs: u32,
     documents: HashMap<JobId, u32>,
+    /// When the last step came.
+    stepped: Option<Instant>,
     up: Option<mpsc::Sender<v1::AgentFrame>>,
     ended: mpsc::Sender<JobId>,
     endings: mpsc::Receiver<JobId>,
@@ -85,7 +93,7 @@ impl Agent {
         let (runner, _nothing) = Runner::recover(limits, Vec::new(), |_| Fate::Unknown, |_| Fitness::Ready);
         let (ended, endings) = mpsc::channel(8);
         let documents = HashMap::new();
-        Self { number, shared, runner, runs: 0, documents, up: None, ended, endings, turn: Some(turn) }
+        Self { number, shared, runner, runs: 0, documents, stepped: None, up: None, ended, endings, turn: Some(turn) }
     }
 
     /// Keeps a link to a manager and does what that says, until `stop`.
@@ -132,7 +140,7 @@ impl Agent {
         let journal = self.runner.journal();
         let hello = v1::Hello {
             version: env!("CARGO_PKG_VERSION").into(),
-            boot_id: uuid::Uuid::from_u128(u128::from(self.number)).to_string(),
+            boot_id: self.boot_id(),
             clock_us: SystemClock.now().as_micros(),
             capabilities: KINDS.map(str::to_owned).to_vec(),
             journal: journal.into_iter().map(|(job, state)| v1::JournalEntry::new(job, state)).collect(),
@@ -174,8 +182,11 @@ impl Agent {
         let script = self.runs_script(job);
         let ended = self.ended.clone();
         let script_takes = Duration::from_millis(self.shared.script_ms.load(Ordering::Relaxed));
-        let probe = if script { script_takes } else { self.shared.probe };
-        if !script {
+        let mut probe = if script { script_takes } else { self.shared.probe };
+        if self.step(job).is_some() {
+            probe = Duration::ZERO;
+            self.note_step();
+        } else if !script {
             self.runs += 1;
             self.documents.insert(job, self.runs);
         }
@@ -196,6 +207,21 @@ impl Agent {
         });
     }
 
+    /// A step takes no time here: what lies between two of them is the manager's.
+    fn note_step(&mut self) {
+        let now = Instant::now();
+        if let Some(before) = self.stepped.replace(now) {
+            self.shared.gaps.lock().unwrap_or_else(PoisonError::into_inner).push(now - before);
+        }
+    }
+
+    fn step(&self, job: JobId) -> Option<&Step> {
+        match &self.runner.entry(job)?.spec.work {
+            Work::Step(step) => Some(step),
+            _ => None,
+        }
+    }
+
     async fn report(&mut self, job: JobId) {
         let (Some(up), Some(state)) = (&self.up, self.runner.entry(job).and_then(|entry| entry.phase.state())) else {
             return;
@@ -214,9 +240,29 @@ impl Agent {
             let exit_code = Some(self.shared.exit_code.load(Ordering::Relaxed));
             return Outcome { exit_code, merged, ..Outcome::default() };
         }
+        if let Some(step) = self.step(job) {
+            return said(json!(self.result(step)));
+        }
         let Some(run) = self.documents.get(&job) else { return Outcome::default() };
-        let head = self.shared.template.of(self.number, *run).to_string().into_bytes();
-        let stdout = Captured { total: head.len() as u64, head, tail: Vec::new() };
-        Outcome { exit_code: Some(0), stdout, ..Outcome::default() }
+        said(self.shared.template.of(self.number, *run))
     }
+
+    fn result(&self, step: &Step) -> StepResult {
+        let after = match step {
+            Step::Precheck(_) => json!(Boot { boot_id: self.boot_id(), kernel: "none".into() }),
+            _ => Value::Null,
+        };
+        StepResult { changed: false, before: Value::Null, after, detail: String::new() }
+    }
+
+    fn boot_id(&self) -> String {
+        uuid::Uuid::from_u128(u128::from(self.number)).to_string()
+    }
+}
+
+/// The outcome of a program that said that, and no more.
+fn said(document: Value) -> Outcome {
+    let head = document.to_string().into_bytes();
+    let stdout = Captured { total: head.len() as u64, head, tail: Vec::new() };
+    Outcome { exit_code: Some(0), stdout, ..Outcome::default() }
 }

@@ -22,6 +22,11 @@ impl Report {
         self.add(name, thousandths(took.as_secs_f64()));
     }
 
+    /// Adds durations one by one, in seconds, to the millisecond.
+    pub fn list(&mut self, name: impl Into<String>, all: &[Duration]) {
+        self.add(name, all.iter().map(|took| thousandths(took.as_secs_f64())).collect::<Vec<_>>());
+    }
+
     /// Adds the spread of many durations, in milliseconds: `NAME_p50_ms` and so on.
     pub fn spread(&mut self, name: &str, mut all: Vec<Duration>) {
         all.sort_unstable();

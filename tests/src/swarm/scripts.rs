@@ -10,8 +10,8 @@ use super::rest::Rest;
 /// How often a task is asked for while its end is awaited.
 const WATCH: Duration = Duration::from_millis(10);
 
-/// What is run. Agents of a swarm do not look at it: they write one byte and end.
-const SCRIPT: &str = "#!/bin/sh\nprintf x\n";
+/// Writes one byte and ends, as the agents of a swarm do with whatever they are given.
+pub const SCRIPT: &str = "#!/bin/sh\nprintf x\n";
 
 /// What came of one script on many hosts.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,8 @@ pub struct Round {
     pub ended: Duration,
 }
 
-async fn execute(rest: &Rest, servers: &[i64]) -> anyhow::Result<i64> {
-    execute_with(rest, servers, json!({ "maxConcurrency": "100%" })).await
+async fn execute(rest: &Rest, servers: &[i64], script: &str) -> anyhow::Result<i64> {
+    execute_with(rest, servers, json!({ "maxConcurrency": "100%", "script": script })).await
 }
 
 /// Begins a script on all of `servers`; `more` are further fields of the order. Answers with the number of its task.
@@ -39,13 +39,13 @@ pub async fn execute_with(rest: &Rest, servers: &[i64], more: Value) -> anyhow::
     task["id"].as_i64().ok_or_else(|| anyhow::anyhow!("a task without number: {task}"))
 }
 
-/// Runs a script on all of `servers` and waits until the task has ended.
+/// Runs `script` on all of `servers` and waits until the task has ended.
 ///
 /// # Errors
 /// It is refused, does not end within `patience`, or did not end as it should on every host.
-pub async fn everywhere(rest: &Rest, servers: &[i64], patience: Duration) -> anyhow::Result<Round> {
+pub async fn everywhere(rest: &Rest, servers: &[i64], script: &str, patience: Duration) -> anyhow::Result<Round> {
     let begun = Instant::now();
-    let task = execute(rest, servers).await?;
+    let task = execute(rest, servers, script).await?;
     let accepted = begun.elapsed();
     let path = format!("/api/tasks/{task}");
     let (ended, shown) = loop {
@@ -69,7 +69,7 @@ pub async fn everywhere(rest: &Rest, servers: &[i64], patience: Duration) -> any
 /// It is refused, or wrote nothing.
 pub async fn first_byte(rest: &Rest, server: i64) -> anyhow::Result<Duration> {
     let begun = Instant::now();
-    let task = execute(rest, &[server]).await?;
+    let task = execute(rest, &[server], SCRIPT).await?;
     rest.first_byte(&format!("/api/tasks/{task}/output?server={server}&follow=true")).await?;
     Ok(begun.elapsed())
 }
@@ -79,10 +79,21 @@ pub async fn first_byte(rest: &Rest, server: i64) -> anyhow::Result<Duration> {
 /// # Errors
 /// The manager does not answer.
 pub async fn servers(rest: &Rest) -> anyhow::Result<Vec<i64>> {
+    numbers(rest, |server| server.to_string().contains("\"swarm-")).await
+}
+
+/// The numbers of all hosts.
+///
+/// # Errors
+/// The manager does not answer.
+pub async fn all_servers(rest: &Rest) -> anyhow::Result<Vec<i64>> {
+    numbers(rest, |_| true).await
+}
+
+async fn numbers(rest: &Rest, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Vec<i64>> {
     let list = rest.get("/api/servers").await?;
-    let own = |server: &&Value| server.to_string().contains("\"swarm-");
     let servers = list.as_array().map_or(&[][..], Vec::as_slice);
-    Ok(servers.iter().filter(own).filter_map(|server| server["id"].as_i64()).collect())
+    Ok(servers.iter().filter(|server| wanted(server)).filter_map(|server| server["id"].as_i64()).collect())
 }
 
 /// Requests for pages of the list of tasks, each with a name: what lists in browsers and programs ask for.

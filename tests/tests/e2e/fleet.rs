@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hostler_tests::lab::{Manager, until};
 use hostler_tests::swarm::agent::Shared;
@@ -80,8 +80,11 @@ async fn too_many_failures(fleet: &Fleet) {
     let before = fleet.shared.scripts.load(Ordering::Relaxed);
     let order = json!({ "maxConcurrency": 50, "maxErrors": 5 });
     let task = execute_with(&fleet.rest, &fleet.servers, order).await.unwrap();
+    let mut lists = Vec::new();
     for _ in 0..20 {
+        let begun = Instant::now();
         fleet.rest.get("/api/tasks").await.unwrap();
+        lists.push(begun.elapsed());
     }
     let task = fleet.done(task).await;
     let begun = usize::try_from(fleet.shared.scripts.load(Ordering::Relaxed) - before).unwrap();
@@ -90,6 +93,9 @@ async fn too_many_failures(fleet: &Fleet) {
     assert!((50..=55).contains(&begun), "{begun} began");
     assert_eq!((count(&task, "failed"), count(&task, "skipped")), (begun, fleet.servers.len() - begun));
     assert_eq!(task["progress"]["complete"], AGENTS);
+    // What the specification asks for; half of them, as the machine may be busy with other tests.
+    lists.sort_unstable();
+    assert!(lists[lists.len() / 2] < Duration::from_millis(200), "{lists:?}");
 }
 
 async fn the_manager_is_killed(fleet: &mut Fleet) {

@@ -10,6 +10,7 @@ mod faults;
 mod fleet;
 mod hooks;
 mod hooks_lab;
+mod maintenance;
 mod pki;
 mod scripts;
 mod site;

@@ -3,37 +3,6 @@
 use hostler_tests::hosts::{File, Host, Lab, Options};
 use serde_json::{Value, json};
 
-/// Makes an archive of packages. Arguments: its folder, what it says of itself, then names with versions.
-const ARCHIVE: &str = r#"
-set -eu
-folder=$1 label=$2
-shift 2
-mkdir -p "$folder"
-cd "$folder"
-rm -f Packages Release
-for package in "$@"; do
-    name=${package%=*} version=${package#*=}
-    tree=$(mktemp -d)
-    mkdir -p "$tree/DEBIAN" "$tree/etc"
-    chmod 755 "$tree"
-    printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: Test <test@example.org>\nDescription: nothing\n' "$name" "$version" >"$tree/DEBIAN/control"
-    echo "setting of $version" >"$tree/etc/$name.conf"
-    echo "/etc/$name.conf" >"$tree/DEBIAN/conffiles"
-    dpkg-deb --build --root-owner-group "$tree" "${name}_${version}_all.deb" >/dev/null
-    rm -r "$tree"
-done
-for deb in *.deb; do
-    dpkg-deb -f "$deb"
-    printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$deb" "$(stat -c %s "$deb")" "$(sha256sum "$deb" | cut -d' ' -f1)"
-done >Packages
-printf 'Origin: %s\nLabel: %s\nSuite: %s\nDate: %s\nSHA256:\n %s %s Packages\n' "$label" "$label" "$label" "$(date -uR)" \
-    "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" >Release
-"#;
-
-fn archive(host: &Host<'_>, folder: &str, label: &str, packages: &[&str]) {
-    host.exec(&[&["sh", "-c", ARCHIVE, "archive", folder, label], packages].concat()).unwrap();
-}
-
 /// Makes the step; gives the exit code, the result and the complaint.
 fn packages(host: &Host<'_>, mut step: Value) -> (i32, Value, String) {
     step["step"] = json!("packages");
@@ -58,11 +27,9 @@ fn packages_are_upgraded_held_and_named() {
     let Some(lab) = Lab::start().unwrap() else { return };
     let host = lab.host("one", Options::default()).unwrap();
     host.install_agent().unwrap();
-    archive(&host, "/srv/main", "main", &["tiny=1.0", "held=1.0", "weak=1.0"]);
-    archive(&host, "/srv/fixes", "stable-security", &["other=1.0"]);
-    host.exec(&["sh", "-c", "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*"]).unwrap();
-    let sources = "deb [trusted=yes] file:/srv/main ./\ndeb [trusted=yes] file:/srv/fixes ./\n";
-    host.write(&File::text("/etc/apt/sources.list", sources)).unwrap();
+    host.archive("/srv/main", "main", "", &["tiny=1.0", "held=1.0", "weak=1.0"]).unwrap();
+    host.archive("/srv/fixes", "stable-security", "", &["other=1.0"]).unwrap();
+    host.apt_from(&["/srv/main", "/srv/fixes"]).unwrap();
 
     let all = json!({"scope": "named", "names": ["tiny", "held=1.0", "weak"], "refresh": true});
     assert_eq!(changed(&host, all.clone()), ["held - 1.0", "tiny - 1.0", "weak - 1.0"]);
@@ -70,8 +37,8 @@ fn packages_are_upgraded_held_and_named() {
     host.write(&File::text("/etc/tiny.conf", "of an operator\n")).unwrap();
 
     // Newer versions; that of one of them mends a security problem.
-    archive(&host, "/srv/main", "main", &["tiny=2.0", "held=2.0"]);
-    archive(&host, "/srv/fixes", "stable-security", &["weak=1.1"]);
+    host.archive("/srv/main", "main", "", &["tiny=2.0", "held=2.0"]).unwrap();
+    host.archive("/srv/fixes", "stable-security", "", &["weak=1.1"]).unwrap();
     assert!(changed(&host, json!({"scope": "upgrade"})).is_empty(), "the lists are those of before");
     let security = json!({"scope": "security", "refresh": true});
     assert_eq!(changed(&host, security.clone()), ["weak 1.0 1.1"]);

@@ -101,6 +101,8 @@ pub struct Planned {
     pub order: u32,
     /// Which hosts go at the same time: those with the same number.
     pub wave: u32,
+    /// Why it does not go with the hosts before it, where it begins another wave.
+    pub apart: Option<String>,
     /// Its failure domain.
     pub domain: Option<String>,
     /// Why it comes where it comes, in words.
@@ -133,8 +135,9 @@ pub fn plan(world: &World<'_>) -> Plan {
     let order = order::order(world, &ledger);
     let room = room::room(world, &ledger, &order);
     let waves = order::waves(world, &ledger, &order);
-    let (mut warnings, mut hosts) = (Vec::new(), Vec::new());
-    for (place, ((host, why), wave)) in order.into_iter().zip(&waves).enumerate() {
+    let (mut warnings, mut hosts, mut sizes) = (Vec::new(), Vec::new(), BTreeMap::<u32, u32>::new());
+    for (place, ((host, why), (wave, apart))) in order.into_iter().zip(waves).enumerate() {
+        *sizes.entry(wave).or_default() += 1;
         let mut emptied = place::empty(&mut ledger, world, host.host);
         ledger.finish(host.host, host.connected);
         if !host.connected {
@@ -157,7 +160,8 @@ pub fn plan(world: &World<'_>) -> Plan {
             host: host.host,
             name: host.name.clone(),
             order: u32::try_from(place + 1).unwrap_or(u32::MAX),
-            wave: *wave,
+            wave,
+            apart,
             domain: order::domain(host),
             why,
             landings: emptied.landings,
@@ -168,10 +172,6 @@ pub fn plan(world: &World<'_>) -> Plan {
                 Reboot::Never => "maintenance",
             },
         });
-    }
-    let mut sizes = BTreeMap::<u32, u32>::new();
-    for wave in waves {
-        *sizes.entry(wave).or_default() += 1;
     }
     Plan { hosts, room, lanes: sizes.into_values().max().unwrap_or(0), warnings }
 }

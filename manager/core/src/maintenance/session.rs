@@ -18,7 +18,7 @@ mod decide;
 mod document;
 mod empty;
 mod errand;
-mod event;
+pub(crate) mod event;
 mod facts;
 mod fail;
 mod fence;

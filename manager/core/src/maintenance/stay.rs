@@ -5,6 +5,7 @@
 //! something is ordered and taken back after the change was undone, so a change of which nobody knows whether it was made counts
 //! as made. Leaving is the same whether all went well or not: whatever is marked is given back, in its order.
 
+mod activity;
 mod agenda;
 pub mod builtin;
 mod decide;
@@ -29,6 +30,7 @@ use hostler_common::script::ScriptRef;
 use hostler_common::time::Timestamp;
 use uuid::Uuid;
 
+pub use activity::Activity;
 pub use doc::{Ending, Mark, Marks, Stage, Stay};
 pub use timers::LOOK;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hostler_common::id::EventNumber;
+use hostler_common::id::{EventNumber, SessionId};
 use uuid::Uuid;
 
 use super::state::Spec;
@@ -107,4 +107,7 @@ pub enum Write {
     },
     /// A dead letter is none any more.
     Exhume(EventNumber),
+    /// For which project, and for which session alone if not for all, somebody listens from now on because of it (§4.6 of
+    /// spec/maintenance.md).
+    Listens(Option<(String, Option<SessionId>)>),
 }

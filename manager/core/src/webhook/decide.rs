@@ -43,6 +43,18 @@ impl Machine for Webhook {
     type Write = Write;
 
     fn decide(&self, input: Input<Command>, cx: &Context<()>) -> Decided {
+        let mut decision = self.decided(input, cx)?;
+        let listens = decision.next.listens();
+        if listens != self.listens() {
+            let listens = listens.map(|(project, session)| (project.to_owned(), session));
+            decision.writes.push(Write::Listens(listens));
+        }
+        Ok(decision)
+    }
+}
+
+impl Webhook {
+    fn decided(&self, input: Input<Command>, cx: &Context<()>) -> Decided {
         match input {
             Input::Command(Command::Create(new)) => self.create(*new, cx),
             Input::Command(command) => match self.phase {
@@ -57,9 +69,7 @@ impl Machine for Webhook {
             Input::Job(_) | Input::Message(_) => Ok(Decision::to(self.clone())),
         }
     }
-}
 
-impl Webhook {
     fn create(&self, new: New, cx: &Context<()>) -> Decided {
         if self.phase != Phase::Fresh {
             return Err(Refusal::new(Class::Conflict, format!("webhook {} exists already", self.id)));
@@ -275,6 +285,7 @@ impl Webhook {
         let policy = next.spec.policy;
         let exhausted =
             policy.max_attempts.is_some_and(|most| attempts >= most) || cx.now.since(since) >= policy.retry_for;
+        let dead = policy.off_after.is_some_and(|limit| cx.now.since(since) >= limit);
         let bury = Write::Bury { event: sending.event, attempts, status: failed.status, reason: reason.clone() };
         let pause = |next: Self| next.pause(failed.retry_after, cx);
         let mut decision = if failed.status == Some(GONE) && !sending.replay && next.phase == Phase::Active {
@@ -283,7 +294,7 @@ impl Webhook {
             // One more try was asked for, and was had.
             next.sending = None;
             pause(next).write(bury)
-        } else if exhausted && policy.on_exhausted == OnExhausted::Stop && next.phase == Phase::Active {
+        } else if (dead || (exhausted && policy.on_exhausted == OnExhausted::Stop)) && next.phase == Phase::Active {
             next.off(Off::Exhausted, |next| Decision::to(next).effect(Effect::ClearTimer(LOOK)))
         } else if exhausted && policy.on_exhausted == OnExhausted::DeadLetter {
             pause(next.buried(sending.event)).write(bury)
@@ -312,7 +323,7 @@ impl Webhook {
 
     /// The receiver is left alone for a while.
     fn pause(mut self, asked: Option<Duration>, cx: &Context<()>) -> Decision<Self> {
-        let until = cx.now.after(backoff::pause(self.failures, cx.seed, asked));
+        let until = cx.now.after(backoff::pause(self.spec.policy.pace, self.failures, cx.seed, asked));
         self.not_before = Some(until);
         Decision::to(self).effect(Effect::SetTimer(LOOK, until))
     }

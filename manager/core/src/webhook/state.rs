@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use hostler_common::id::{EventNumber, WebhookId};
+use hostler_common::id::{EventNumber, SessionId, WebhookId};
 use hostler_common::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event::Filter;
+use crate::maintenance::notice::Audience;
 
 /// How an event is written into the body of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,17 @@ impl OnExhausted {
     }
 }
 
+/// How fast the pauses grow in which a receiver that fails is left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// They double, up to ten minutes.
+    #[default]
+    Quick,
+    /// They grow threefold, up to an hour: it is reached with the eighth.
+    Long,
+}
+
 /// How long it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -84,11 +96,39 @@ pub struct Policy {
     pub max_attempts: Option<u32>,
     /// What is done then.
     pub on_exhausted: OnExhausted,
+    /// How fast pauses grow.
+    #[serde(default)]
+    pub pace: Pace,
+    /// How long a receiver may fail without a break until the webhook is switched off, whatever becomes of single events.
+    #[serde(default)]
+    pub off_after: Option<Duration>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { retry_for: Duration::from_secs(86_400), max_attempts: None, on_exhausted: OnExhausted::default() }
+        Self {
+            retry_for: Duration::from_secs(86_400),
+            max_attempts: None,
+            on_exhausted: OnExhausted::default(),
+            pace: Pace::default(),
+            off_after: None,
+        }
+    }
+}
+
+impl Policy {
+    /// That of subscriptions to maintenance (spec/maintenance.md §4.6): eight repetitions with pauses up to an hour, then the
+    /// event is a dead letter; after a day without a success nothing is tried any more.
+    #[must_use]
+    pub fn of_subscriptions() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self {
+            retry_for: day,
+            max_attempts: Some(9),
+            on_exhausted: OnExhausted::DeadLetter,
+            pace: Pace::Long,
+            off_after: Some(day),
+        }
     }
 }
 
@@ -105,6 +145,9 @@ pub struct Spec {
     pub format: Format,
     /// How long it is tried.
     pub policy: Policy,
+    /// Whom it tells of maintenance, if it is a subscription to that. Then it is told of nothing else, and in that form.
+    #[serde(default)]
+    pub audience: Option<Box<Audience>>,
 }
 
 /// Whether anything is delivered.
@@ -251,6 +294,7 @@ impl Webhook {
             filter: Filter::default(),
             format: Format::default(),
             policy: Policy::default(),
+            audience: None,
         };
         Self {
             id,
@@ -283,7 +327,15 @@ impl Webhook {
     #[must_use]
     pub fn wants(&self, event: &crate::event::Recorded) -> bool {
         let own = event.kind.starts_with("webhook.") && event.subject == self.id.to_string();
-        !own && self.spec.filter.matches(event)
+        let meant = self.spec.audience.as_ref().is_none_or(|audience| audience.admits(event));
+        !own && meant && self.spec.filter.matches(event)
+    }
+
+    /// For which project, and for which session alone if not for all, somebody listens because of it.
+    #[must_use]
+    pub fn listens(&self) -> Option<(&str, Option<SessionId>)> {
+        let audience = self.spec.audience.as_ref().filter(|_| self.phase == Phase::Active)?;
+        audience.listens()
     }
 
     /// The earliest moment at which something can be claimed; `None` while it is off, or somebody delivers.

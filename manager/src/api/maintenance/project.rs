@@ -65,7 +65,12 @@ impl Place {
 /// `GET …/{session}/{project}`.
 pub(super) async fn show(call: &Call<'_>, id: &str, project: &str) -> Result<Response<Body>, Failure> {
     let place = Place::find(call, Action::MaintenanceProjectGet, id, project).await?;
-    Ok(render::json(&json!({ "instance_ids": place.listed() })))
+    let mut body = json!({ "instance_ids": place.listed() });
+    // Where alarms lead whose metadata do not fit (§4.5).
+    if call.parameter("metadata").as_deref() == Some("true") {
+        body["metadata"] = json!(place.session.spec.metadata);
+    }
+    Ok(render::json(&body))
 }
 
 /// `GET …/{session}/{project}/{instance}`.

@@ -129,7 +129,7 @@ fn created(id: &str) -> Response<Body> {
     render::json(&json!({ "session_id": id }))
 }
 
-async fn enter(call: &Call<'_>) -> Result<Entrance, Failure> {
+pub(super) async fn enter(call: &Call<'_>) -> Result<Entrance, Failure> {
     Ok(replay::enter(call.engine(), &call.dialect.running, call.actor(), call.parts, &call.body).await?)
 }
 
@@ -229,8 +229,13 @@ pub(super) async fn plan(call: &Call<'_>, id: &str) -> Result<Response<Body>, Fa
 /// The answer to a dry run.
 async fn rehearsed(call: &Call<'_>, spec: Spec) -> Result<Response<Body>, Failure> {
     let named = spec.hosts.clone();
+    // The whole of it, with what the configuration adds: whoever reads the plan sees by which rules it was made.
+    let session = json!(spec);
     match call.engine().session_plan(spec).await {
-        Ok(plan) => Ok(render::json(&json!({ "dry_run": true, "plan": shown_plan(call, &plan).await? }))),
+        Ok(plan) => {
+            let plan = shown_plan(call, &plan).await?;
+            Ok(render::json(&json!({ "dry_run": true, "plan": plan, "session": session })))
+        }
         Err(error) => Err(refused(call, error, &named).await),
     }
 }

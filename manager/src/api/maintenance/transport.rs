@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::error::Failure;
 use super::path::{Part, Resource, Right, session_id};
-use super::{Dialect, detail, discovery, history, project, record, render, session};
+use super::{Dialect, detail, discovery, events, history, project, record, render, session, subscription};
 use crate::api::answer::without_body;
 use crate::api::auth::{AuthError, authenticate, challenge};
 use crate::api::bounded;
@@ -207,7 +207,11 @@ async fn handle(call: &Call<'_>, resource: &Resource) -> Result<Response<Body>, 
         Resource::Group(id) if delete => record::group_remove(call, id).await,
         Resource::Group(id) if change => record::group_replace(call, id).await,
         Resource::Group(id) => record::group_show(call, id).await,
-        Resource::Subscriptions | Resource::Subscription(_) | Resource::Events => Err(Failure::not_found("later")),
+        Resource::Subscriptions if change => subscription::create(call).await,
+        Resource::Subscriptions => subscription::list(call).await,
+        Resource::Subscription(id) if delete => subscription::delete(call, id).await,
+        Resource::Subscription(id) => subscription::show(call, id).await,
+        Resource::Events => events::follow(call).await,
     }
 }
 

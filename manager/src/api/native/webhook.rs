@@ -63,6 +63,7 @@ pub async fn create(
         filter: hostler_core::event::Filter::default(),
         format: Format::default(),
         policy: Policy::default(),
+        audience: None,
     };
     let mut spec = read(&api, &mut body, blank).await?;
     body.finish()?;

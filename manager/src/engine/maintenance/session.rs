@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
+use hostler_common::error::Class;
 use hostler_common::id::SessionId;
 use hostler_core::cluster::Cluster;
 use hostler_core::machine::{Context, Input, Machine as _};
@@ -24,6 +25,7 @@ use crate::store::maintenance::{
     DownloadRow, DownloadState, constraint_all, download_rows, fleet_all, group_all, host_rows, impacted,
     instance_rows, listened, management, plugin_all, session_active,
 };
+use crate::store::script::script_by_name;
 use crate::store::{Connection, Error, Result};
 
 /// A session; the subject is its id.
@@ -72,7 +74,7 @@ impl Domain for SessionDomain {
                 facts.instances = instance_rows(tx, session.id, None).await?;
             }
             if !facts.computes.instances.is_empty() || !facts.instances.is_empty() {
-                of_instances(turn, tx, &mut facts).await?;
+                of_instances(turn, tx, session.id, &mut facts).await?;
             }
             Ok(facts)
         })
@@ -114,9 +116,23 @@ impl Engine {
 /// What is needed only where a session is created.
 async fn to_create(turn: &Turn, tx: &mut Connection, create: &Create, facts: &mut Facts) -> Result<()> {
     facts.plugins = plugins(tx).await?;
+    scripts_are_there(tx, &create.spec).await?;
     facts.active_sessions = session_active(tx, create.id).await?;
     facts.max_sessions = turn.settings.maintenance.max_active_sessions;
     facts.baseline = baseline(tx, &create.spec, &facts.fleet).await?;
+    Ok(())
+}
+
+/// Refuses a session whose plug-ins run a script that the library does not have: it would fail on its first host.
+async fn scripts_are_there(tx: &mut Connection, spec: &Spec) -> Result<()> {
+    for action in &spec.actions {
+        let script = action.metadata.get("script").and_then(serde_json::Value::as_str);
+        let Some(name) = script.filter(|_| builtin::canonical(&action.plugin) == Some("script")) else { continue };
+        if script_by_name(tx, name).await?.is_none() {
+            let text = format!("plug-in {}: metadata.script: the library has no script {name:?}", action.plugin);
+            return Err(Error::Refused(Class::Invalid, text));
+        }
+    }
     Ok(())
 }
 
@@ -128,10 +144,10 @@ async fn plugins(tx: &mut Connection) -> Result<BTreeMap<String, Manifest>> {
 }
 
 /// What is needed only where there are instances.
-async fn of_instances(turn: &Turn, tx: &mut Connection, facts: &mut Facts) -> Result<()> {
+async fn of_instances(turn: &Turn, tx: &mut Connection, session: SessionId, facts: &mut Facts) -> Result<()> {
     facts.constraints = constraint_all(tx).await?;
     facts.groups = group_all(tx).await?;
-    facts.subscribed = listened(tx, turn.now).await?;
+    facts.subscribed = listened(tx, session, turn.now).await?;
     facts.impacted = impacted(tx, turn.now).await?;
     for instance in out_of_order(&facts.computes) {
         facts.impacted.entry(instance).or_insert(None);

@@ -54,6 +54,8 @@ pub struct Before {
     pub up: u64,
     /// Those of the host that were up, and are to stop.
     pub stopping: BTreeSet<i64>,
+    /// For how long whoever stopped them watched, and saw nothing that was wrong, in seconds.
+    pub watched_s: u64,
 }
 
 impl Before {
@@ -61,7 +63,7 @@ impl Before {
     #[must_use]
     pub fn of(sample: &CephSample, osds: &[i64]) -> Self {
         let stopping = osds.iter().filter(|osd| !sample.down.contains(osd)).copied().collect();
-        Self { up: sample.num_up_osds, stopping }
+        Self { up: sample.num_up_osds, stopping, watched_s: 0 }
     }
 }
 

@@ -64,20 +64,26 @@ pub(super) fn domain(host: &FleetHost) -> Option<String> {
     host.zone.clone().or_else(|| host.cluster.as_ref().map(|_| host.name.clone()))
 }
 
-/// Gives each host, in order, the number of the wave in which it goes.
-pub(super) fn waves<'w>(world: &'w World<'w>, ledger: &Ledger<'w>, order: &[(&'w FleetHost, String)]) -> Vec<u32> {
+/// Gives each host, in order, the number of the wave in which it goes, and why it does not go with those before it, where it
+/// begins another wave.
+pub(super) fn waves<'w>(
+    world: &'w World<'w>,
+    ledger: &Ledger<'w>,
+    order: &[(&'w FleetHost, String)],
+) -> Vec<(u32, Option<String>)> {
     let mut wave = Wave::default();
     let mut number = 1;
     order
         .iter()
         .map(|(host, _)| {
             let next = Wave::of(world, ledger, host);
-            if !wave.takes(&next, world) {
+            let apart = wave.against(&next, world);
+            if apart.is_some() {
                 number += 1;
                 wave = Wave::default();
             }
             wave.add(next);
-            number
+            (number, apart)
         })
         .collect()
 }
@@ -108,22 +114,38 @@ impl Wave {
         wave
     }
 
-    fn takes(&self, next: &Self, world: &World<'_>) -> bool {
-        let (lanes, per_domain) =
-            (world.policy.max_parallel_hosts as usize, world.policy.max_parallel_per_domain.max(1));
-        let domains = next.domains.keys().all(|domain| self.domains.get(domain).copied().unwrap_or(0) < per_domain);
+    /// Why another host cannot go at the same time; `None` if it can. What lies in the hosts is named before what was asked for,
+    /// as more lanes would not help there.
+    fn against(&self, next: &Self, world: &World<'_>) -> Option<String> {
+        if self.hosts == 0 {
+            return None;
+        }
+        if self.controllers || next.controllers {
+            return Some("a controller goes alone".into());
+        }
         // Never two failure domains of one storage cluster.
-        let clusters =
-            next.clusters.iter().all(|(cluster, domain)| self.clusters.get(cluster).is_none_or(|at| at == domain));
-        let groups = next
-            .groups
-            .iter()
-            .all(|(group, (members, most))| self.groups.get(group).is_none_or(|(there, _)| there + members <= *most));
-        (lanes == 0 || self.hosts < lanes)
-            && (self.hosts == 0 || !(self.controllers || next.controllers))
-            && domains
-            && clusters
-            && groups
+        let apart = |(cluster, domain): &(&String, &Option<String>)| {
+            self.clusters.get(*cluster).is_some_and(|at| at != *domain)
+        };
+        if let Some((cluster, _)) = next.clusters.iter().find(apart) {
+            return Some(format!("never two failure domains of the Ceph cluster {cluster} at once"));
+        }
+        let per_domain = world.policy.max_parallel_per_domain.max(1);
+        let full = |domain: &&String| self.domains.get(*domain).copied().unwrap_or(0) >= per_domain;
+        if let Some(domain) = next.domains.keys().find(full) {
+            return Some(format!("at most {per_domain} of the failure domain {domain} at once"));
+        }
+        let strained = |(group, (members, most)): &(&String, &(u32, u32))| {
+            self.groups.get(*group).is_some_and(|(there, _)| there + members > *most)
+        };
+        if let Some((group, (_, most))) = next.groups.iter().find(strained) {
+            return Some(format!("at most {most} members of the group {group} may be impacted at once"));
+        }
+        let lanes = world.policy.max_parallel_hosts;
+        (lanes > 0 && self.hosts >= lanes as usize).then(|| match lanes {
+            1 => "one host at a time is asked for".into(),
+            lanes => format!("at most {lanes} hosts at a time are asked for"),
+        })
     }
 
     fn add(&mut self, next: Self) {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use hostler_common::error::Class;
 use hostler_common::id::HostId;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::machine::Refusal;
@@ -118,11 +117,9 @@ fn names<'f>(hosts: impl Iterator<Item = &'f FleetHost>) -> String {
 
 fn selected(host: &FleetHost, spec: &Spec) -> bool {
     spec.host_selector.iter().all(|(label, wanted)| {
-        let has = host.labels.get(label);
-        match wanted {
-            Value::String(wanted) => has == Some(wanted),
-            other => has.is_some_and(|has| *has == other.to_string()),
-        }
+        // Labels are texts; a number or a truth value is meant as it is written.
+        let wanted = wanted.as_str().map_or_else(|| wanted.to_string(), str::to_owned);
+        host.labels.get(label) == Some(&wanted)
     })
 }
 

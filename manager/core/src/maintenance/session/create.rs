@@ -10,8 +10,10 @@ use super::document::Stage;
 use super::{Turn, choose, window};
 use crate::machine::{Effect, Refusal, TaskChange};
 use crate::maintenance::host::{FleetHost, HostPhase, SessionHost};
+use crate::maintenance::plugin::Manifest;
 use crate::maintenance::row::Write;
-use crate::maintenance::spec::{ActionType, Spec};
+use crate::maintenance::spec::{Action, ActionType, Spec};
+use crate::maintenance::stay::builtin;
 
 /// The shortest time between the request and the start, and the shortest window for an answer.
 pub const FLOOR: Duration = Duration::from_secs(5);
@@ -56,7 +58,7 @@ impl Turn<'_> {
         for warning in choice.warnings {
             self.warn(warning);
         }
-        self.s.spec = Box::new(spec);
+        *self.s.spec = spec;
         let earliest = self.now().after(FLOOR);
         if self.s.spec.maintenance_at < earliest {
             self.s.spec.maintenance_at = earliest;
@@ -91,12 +93,14 @@ impl Turn<'_> {
         let facts = self.facts();
         let mut seen = BTreeSet::new();
         for action in &spec.actions {
-            let Some(manifest) = facts.plugins.get(&action.plugin) else {
+            let name = builtin::canonical(&action.plugin).unwrap_or(&action.plugin);
+            let Some(manifest) = facts.plugins.get(name) else {
                 return invalid(format!("there is no plug-in {:?}", action.plugin));
             };
             if !manifest.types.is_empty() && !manifest.types.contains(&action.kind) {
                 return invalid(format!("the plug-in {:?} is none of type {}", action.plugin, action.kind.name()));
             }
+            check_metadata(action, manifest).or_else(invalid)?;
             if !seen.insert((&action.plugin, action.kind)) {
                 return invalid(format!("the plug-in {:?} is named twice as {}", action.plugin, action.kind.name()));
             }
@@ -111,5 +115,13 @@ impl Turn<'_> {
             choose::by_name(&facts.fleet, name)?;
         }
         Ok(())
+    }
+}
+
+/// Whether an action tells its plug-in what that can read: it is found out before anybody is disturbed, not on the first host.
+fn check_metadata(action: &Action, manifest: &Manifest) -> Result<(), String> {
+    match builtin::canonical(&action.plugin) {
+        Some(_) => builtin::check(&action.plugin, action.kind, &action.metadata),
+        None => builtin::check_manifest(manifest, action.kind, &action.metadata),
     }
 }

@@ -1,12 +1,13 @@
 //! What the world is told (spec/maintenance.md §4.2 to §4.4). URLs are paths: whoever delivers an event puts the public address
 //! of the manager in front.
 
-use hostler_common::id::SessionId;
+use hostler_common::id::{HostId, SessionId};
 use hostler_common::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Session, Turn};
 use crate::machine::Event;
+use crate::maintenance::notice::aodh::segment;
 use crate::maintenance::question::Question;
 use crate::maintenance::spec::Workflow;
 use crate::maintenance::state::State;
@@ -32,7 +33,7 @@ pub fn blank(at: Timestamp) -> String {
 }
 
 fn project_path(session: SessionId, project: &str) -> String {
-    format!("/v1/maintenance/{session}/{project}")
+    format!("/v1/maintenance/{session}/{}", segment(project))
 }
 
 /// The question as its project is told of it.
@@ -40,7 +41,7 @@ pub fn question(session: &Session, question: &Question) -> Event {
     let path = project_path(session.id, &question.project);
     let vnf = session.spec.workflow == Workflow::Vnf;
     let (instances, reply_url) = match &question.instance {
-        Some(instance) if vnf => (json!([instance]), format!("{path}/{instance}")),
+        Some(instance) if vnf => (json!([instance]), format!("{path}/{}", segment(instance))),
         _ => (json!(path), path),
     };
     let actions_at = match question.state {
@@ -95,7 +96,7 @@ impl Turn<'_> {
     }
 
     /// About a host, for administrators.
-    pub(super) fn tell_host(&mut self, name: &str, state: &str) {
+    pub(super) fn tell_host(&mut self, host: HostId, name: &str, state: &str) {
         let data = json!({
             "service": "fenix",
             "session_id": self.s.id,
@@ -103,7 +104,7 @@ impl Turn<'_> {
             "state": state,
             "project_id": self.s.spec.admin_project,
         });
-        self.out.events.push(Event { kind: HOST, subject: name.to_owned(), data });
+        self.out.events.push(Event { kind: HOST, subject: host.to_string(), data });
     }
 
     /// Where the session stands, for administrators.
@@ -118,8 +119,16 @@ impl Turn<'_> {
             "phase": session.phase,
             "paused": session.paused,
         });
-        if let (Some(reason), Some(map)) = (&session.reason, data.as_object_mut()) {
-            map.insert("reason".into(), json!(reason));
+        if let Some(reason) = &session.reason {
+            data["reason"] = json!(reason);
+        }
+        if session.deleted.is_some() {
+            data["deleted"] = true.into();
+        }
+        if kind == STALLED {
+            data["severity"] = "warning".into();
+        } else if session.state == State::MaintenanceFailed {
+            data["severity"] = "alarm".into();
         }
         self.out.events.push(Event { kind, subject: session.id.to_string(), data });
     }

@@ -204,7 +204,8 @@ impl<'c> Turn<'c> {
         }
         let fresh = before.stage == Stage::Fresh && self.s.stage != Stage::Fresh;
         let gone = self.s.stage == Stage::Gone;
-        let changed = before.state != self.s.state || before.paused != self.s.paused;
+        let deleted = before.deleted.is_none() && self.s.deleted.is_some();
+        let changed = before.state != self.s.state || before.paused != self.s.paused || deleted;
         if (changed || fresh || progress) && !gone {
             self.tell_session(event::SESSION);
         }

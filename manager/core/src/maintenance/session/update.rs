@@ -250,7 +250,7 @@ impl Turn<'_> {
         for host in hosts {
             if self.row(host.host).is_none() {
                 self.take_in(host);
-                self.tell_host(&host.name, ADDED);
+                self.tell_host(host.host, &host.name, ADDED);
             }
         }
         Ok(())
@@ -277,7 +277,7 @@ impl Turn<'_> {
             }
             self.out.writes.push(Write::Unlock(host));
             self.out.writes.push(Write::HostGone(host));
-            self.tell_host(&row.name, REMOVED);
+            self.tell_host(host, &row.name, REMOVED);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use hostler_common::error::Class;
 use serde_json::{Value, json};
 
+use super::super::notice::{FLAG_OLD, STALLED, STORAGE_HELD};
 use super::super::row::{StepState, Write};
 use super::super::spec::Leave;
 use super::super::state::Reason;
@@ -189,7 +190,7 @@ impl Draft<'_> {
             timers::FLAG if self.next.marks.noout.maybe() => {
                 self.next.marks.noout_since = Some(now);
                 let bucket = self.next.storage.host.as_ref().and_then(|host| host.bucket.clone());
-                self.alert("maintenance.flag_old", json!({ "flag": "noout", "bucket": bucket }));
+                self.alert(FLAG_OLD, json!({ "flag": "noout", "bucket": bucket }));
             }
             _ if !self.active() => {}
             timers::JOB => self.look_after_job(),
@@ -215,10 +216,7 @@ impl Draft<'_> {
             timers::STALL => {
                 let waits = self.next.waits.as_ref().map(|reason| reason.text.clone());
                 let phase = self.next.phase.name();
-                self.alert(
-                    "maintenance.stalled",
-                    json!({ "phase": phase, "reason": waits, "paused": self.next.paused }),
-                );
+                self.alert(STALLED, json!({ "phase": phase, "reason": waits, "paused": self.next.paused }));
                 self.next.moved_at = Some(now);
             }
             _ => {}
@@ -288,7 +286,7 @@ impl Draft<'_> {
         if self.next.marks.storage() {
             let bucket = self.next.storage.host.as_ref().and_then(|host| host.bucket.clone());
             let (flag, stopped) = (self.next.marks.noout.maybe(), self.next.marks.stopped.maybe());
-            self.alert("maintenance.storage_held", json!({ "bucket": bucket, "noout": flag, "stopped": stopped }));
+            self.alert(STORAGE_HELD, json!({ "bucket": bucket, "noout": flag, "stopped": stopped }));
         }
         self.report(StayReport::Held);
     }

@@ -7,6 +7,7 @@ use hostler_common::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::super::notice::{HOST, STALLED};
 use super::super::policy::OnFail;
 use super::super::row::{StepBegun, StepEnded, StepState, Write};
 use super::super::state::Reason;
@@ -73,7 +74,7 @@ impl<'a> Draft<'a> {
             "service": "fenix", "session_id": order.session.to_string(), "host": order.name, "state": state,
             "project_id": order.admin_project,
         });
-        self.events.push(Event { kind: "maintenance.host", subject: self.next.host.to_string(), data });
+        self.events.push(Event { kind: HOST, subject: self.next.host.to_string(), data });
     }
 
     /// Tells that somebody should look (§2.6, §8.3).
@@ -81,6 +82,7 @@ impl<'a> Draft<'a> {
         let Some(order) = self.order() else { return };
         data["session_id"] = order.session.to_string().into();
         data["host"] = order.name.clone().into();
+        data["severity"] = if kind == STALLED { "warning" } else { "alarm" }.into();
         self.events.push(Event { kind, subject: self.next.host.to_string(), data });
     }
 

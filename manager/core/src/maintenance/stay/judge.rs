@@ -92,7 +92,10 @@ impl Draft<'_> {
                 self.next.marks.noout = Mark::No;
                 self.next.marks.noout_since = None;
             }
-            Task::Stop => self.next.marks.stopped = Mark::Yes,
+            Task::Stop => {
+                self.next.marks.stopped = Mark::Yes;
+                self.next.storage.before.watched_s = result.after["watched_s"].as_u64().unwrap_or(0);
+            }
             Task::Start => self.next.marks.stopped = Mark::No,
             Task::DrainBack => self.next.marks.drained = Mark::No,
             Task::Precheck | Task::Verify => self.note_boot(&result),

@@ -94,7 +94,7 @@ impl Draft<'_> {
             let osds = self.daemons().osds;
             let known = self.next.storage.sample.as_ref().map(|sample| Before::of(sample, &osds));
             self.next.storage.before =
-                known.unwrap_or(Before { up: 0, stopping: osds.into_iter().collect::<BTreeSet<i64>>() });
+                known.unwrap_or(Before { stopping: osds.into_iter().collect::<BTreeSet<i64>>(), ..Before::default() });
         }
         self.next.marks.shaken = true;
         self.next.marks.unsettled = true;

@@ -111,11 +111,13 @@ impl Draft<'_> {
     pub(super) fn judge_stop(&mut self, sample: &CephSample) {
         let (now, every) = (self.now(), self.watch_every());
         let verdict = landed(&self.next.storage.before, sample);
+        // The agent watched, too, before it said that all are stopped.
+        let left = SETTLE_FOR.saturating_sub(Duration::from_secs(self.next.storage.before.watched_s));
         let Some(open) = &mut self.next.open else { return };
         match verdict {
             Landed::Well => {
                 open.bad = 0;
-                if now.since(open.since) >= SETTLE_FOR {
+                if now.since(open.since) >= left {
                     return self.done(json!({ "up": sample.num_up_osds }));
                 }
                 self.wait_for(every, "ceph.settling", "it is watched whether the cluster bears the stop");

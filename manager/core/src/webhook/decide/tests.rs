@@ -6,6 +6,7 @@ use super::*;
 use crate::event::Filter;
 
 mod any_order;
+mod audience;
 
 fn spec(policy: Policy) -> Spec {
     Spec {
@@ -14,6 +15,7 @@ fn spec(policy: Policy) -> Spec {
         filter: Filter::default(),
         format: Format::Cloudevents,
         policy,
+        audience: None,
     }
 }
 

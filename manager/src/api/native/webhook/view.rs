@@ -26,6 +26,7 @@ pub struct WebhookView {
     filter: Value,
     format: &'static str,
     policy: Value,
+    subscription: Option<Value>,
     created_at: String,
     created_by: String,
     delivered: u64,
@@ -74,6 +75,9 @@ impl WebhookView {
             filter: filter::render(&webhook.spec.filter),
             format: webhook.spec.format.name(),
             policy: policy(&webhook),
+            subscription: webhook.spec.audience.as_ref().map(|audience| {
+                json!({ "id": audience.id, "project": audience.project, "format": audience.form.name() })
+            }),
             created_at: webhook.created_at.rfc3339(),
             delivered: webhook.delivered,
             dead_letters,

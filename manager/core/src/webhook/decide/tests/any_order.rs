@@ -93,6 +93,7 @@ impl World {
             match write {
                 Write::Bury { event, .. } => assert!(self.dead.insert(event) || decision.next.cursor == before),
                 Write::Exhume(event) => assert!(self.dead.remove(&event)),
+                Write::Listens(_) => panic!("nobody listens because of a webhook without an audience"),
             }
         }
         self.webhook = decision.next;
@@ -197,7 +198,8 @@ proptest! {
         happenings in proptest::collection::vec(happening(), 0..120),
     ) {
         let on_exhausted = if stop { OnExhausted::Stop } else { OnExhausted::DeadLetter };
-        let policy = Policy { retry_for: Duration::from_secs(retry_for), max_attempts: attempts, on_exhausted };
+        let retry_for = Duration::from_secs(retry_for);
+        let policy = Policy { retry_for, max_attempts: attempts, on_exhausted, ..Policy::default() };
         let mut world = World::new(policy);
         for happening in happenings {
             world.happen(happening);
