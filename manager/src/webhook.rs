@@ -40,6 +40,8 @@ pub struct Webhooks {
     name: Arc<str>,
     /// What links to the manager begin with, if the settings say it.
     public: Option<Arc<str>>,
+    /// Whether links of questions carry the right to answer them.
+    capabilities: bool,
     most: u32,
     /// How many subscriptions there may be, and how many of one project.
     most_subscriptions: (u32, u32),
@@ -73,6 +75,7 @@ impl Webhooks {
             strict,
             name: config.events.name.as_str().into(),
             public: maintenance.public_url.as_deref().map(Arc::from),
+            capabilities: maintenance.capability_links,
             most: settings.max,
             most_subscriptions: (maintenance.subscriptions_max, maintenance.subscriptions_per_project),
         }

@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod cors;
 mod failure;
+mod figure;
 pub mod health;
 pub mod metrics;
 pub mod router;

@@ -85,9 +85,15 @@ async fn too_many_failures_at_once_stop_the_rest(bed: Bed) {
     let jobs = open(&rig, &hosts).await;
     let said = jobs.iter().map(|(host, job, _)| (*host, job.id, JobState::Failed)).collect();
     assert!(say(&rig.one, said).await.into_iter().all(|done| done.is_ok()));
+    // Where the first reports are taken before the others are there, up to three failures each let another begin.
+    let late = open(&rig, &hosts).await;
+    assert!(late.len() <= 3, "{late:?}");
+    let said = late.iter().map(|(host, job, _)| (*host, job.id, JobState::Failed)).collect();
+    assert!(say(&rig.one, said).await.into_iter().all(|done| done.is_ok()));
     let all = states(&rig, task).await;
     let count = |state| all.iter().filter(|found| **found == state).count();
-    assert_eq!((count(TargetState::Failed), count(TargetState::Skipped)), (20, 20), "{all:?}");
+    let failed = 20 + late.len();
+    assert_eq!((count(TargetState::Failed), count(TargetState::Skipped)), (failed, 40 - failed), "{all:?}");
     assert_eq!(rig.task(task).await.state, TaskState::Failed);
     assert!(open(&rig, &hosts).await.is_empty());
 }

@@ -1,6 +1,7 @@
 //! Sessions of maintenance with their hosts, projects, instances and steps.
 
 use hostler_common::id::{HostId, JobId, MachineId, SessionId};
+use hostler_common::script::Digest;
 use hostler_common::time::Timestamp;
 use hostler_core::machine::Machine as _;
 use hostler_core::maintenance::host::{HostPhase, Role, SessionHost};
@@ -10,10 +11,11 @@ use hostler_core::maintenance::session::Session;
 use hostler_core::maintenance::spec::Spec;
 use hostler_core::maintenance::state::{Reason, State};
 use hostler_manager::store::maintenance::{
-    Filter, NewSession, ProjectRow, SessionChange, StayRow, StepFilter, host_put_all, host_remove, host_row, host_rows,
-    impacted, instance_put_all, instance_remove, instance_rows, project_put_all, project_rows, session_active,
-    session_expired, session_get, session_insert, session_list, session_number, session_prune, session_update,
-    stay_put_all, step_put_all, step_rows,
+    DownloadRow, DownloadState, Figures, Filter, NewSession, ProjectRow, SessionChange, StayRow, StepFilter,
+    download_put, download_rows, download_wanted, figures, host_put_all, host_remove, host_row, host_rows, impacted,
+    instance_page, instance_put_all, instance_remove, instance_rows, phase_counts, project_put_all, project_rows,
+    session_active, session_expired, session_get, session_insert, session_list, session_number, session_prune,
+    session_update, stay_put_all, step_put_all, step_rows,
 };
 use hostler_manager::store::{Error, Store};
 use hostler_tests::both::Bed;
@@ -32,6 +34,9 @@ on_both!(
     the_longest_impairment_of_an_instance_counts,
     steps_begin_once_and_end_once,
     a_session_that_was_deleted_long_ago_goes_with_all_of_its,
+    what_there_is_is_counted,
+    phases_are_counted_and_instances_paged,
+    downloads_are_kept_while_a_session_wants_them,
 );
 
 /// The session of that number.
@@ -331,4 +336,84 @@ async fn a_session_that_was_deleted_long_ago_goes_with_all_of_its(bed: Bed) {
     let machine = hostler_manager::store::machine::machine_subject(&mut connection, MachineId(old.0)).await.unwrap();
     assert_eq!(machine, None);
     assert!(session_get(&mut connection, young).await.unwrap().is_some());
+}
+
+async fn what_there_is_is_counted(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    assert_eq!(figures(&mut *store.read().await.unwrap()).await.unwrap(), Figures::default());
+    let (one, two, three) =
+        (some_session(&store, 1).await, some_session(&store, 2).await, some_session(&store, 3).await);
+    commit!(store, tx => {
+        session_update(tx, two, change(State::MaintenanceDone, false), at(20)).await?;
+        session_update(tx, three, change(State::MaintenanceDone, true), at(20)).await?;
+        for session in [one, two, three] {
+            host_put_all(tx, session, &[row(host_id(1), None)]).await?;
+            let steps = [begun(1, None, StepKind::Reply), begun(2, None, StepKind::Gate), begun(3, None, StepKind::Plugin)];
+            step_put_all(tx, session, (&steps, &[]), None, at(1)).await?;
+            step_put_all(tx, session, (&[], &[ended(1, StepState::Done)]), None, at(4)).await?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let mut found = figures(&mut *store.read().await.unwrap()).await.unwrap();
+    found.sessions.sort();
+    found.steps.sort();
+    let count = |name: &str, count: i64| (name.to_owned(), count);
+    assert_eq!(found.sessions, [count("MAINTENANCE", 1), count("MAINTENANCE_DONE", 1)]);
+    assert_eq!(found.hosts, [count("pending", 1)]);
+    assert_eq!(found.steps, [count("gate", 2), count("plugin", 2)]);
+    assert_eq!(found.waited, [("reply".to_owned(), 2, 6_000_000)]);
+}
+
+async fn phases_are_counted_and_instances_paged(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    let (one, two) = (some_session(&store, 1).await, some_session(&store, 2).await);
+    commit!(store, tx => {
+        let done = SessionHost { phase: HostPhase::Done, ..row(host_id(3), None) };
+        host_put_all(tx, one, &[row(host_id(1), None), row(host_id(2), None), done]).await?;
+        let all: Vec<SessionInstance> = ["a", "b", "c"].map(|id| instance(id, "p", None, None)).into();
+        instance_put_all(tx, one, &all).await
+    })
+    .unwrap();
+    let mut connection = store.read().await.unwrap();
+    let counts = phase_counts(&mut connection, &[one, two]).await.unwrap();
+    assert_eq!(counts.len(), 1, "a session without hosts is not there");
+    let of_one: Vec<(&str, u32)> = counts[&one].iter().map(|(phase, count)| (phase.as_str(), *count)).collect();
+    assert_eq!(of_one, [("done", 1), ("pending", 2)]);
+    assert!(phase_counts(&mut connection, &[]).await.unwrap().is_empty());
+    let mut page = async |after: &str, limit| -> Vec<String> {
+        instance_page(&mut connection, one, after, limit).await.unwrap().into_iter().map(|one| one.id).collect()
+    };
+    assert_eq!(page("", 2).await, ["a", "b"]);
+    assert_eq!(page("b", 2).await, ["c"]);
+    assert!(page("c", 2).await.is_empty());
+}
+
+async fn downloads_are_kept_while_a_session_wants_them(bed: Bed) {
+    let store = bed.open().await.unwrap();
+    let (one, two) = (some_session(&store, 1).await, some_session(&store, 2).await);
+    let file = |place, state, digest: Option<u8>| DownloadRow {
+        place,
+        state,
+        digest: digest.map(|byte| Digest([byte; 32])),
+        size: digest.map(|_| u64::from(u32::MAX) + 1),
+        reason: digest.is_none().then(|| Reason::new("x.y", UNICODE)),
+        attempts: 3,
+        since: at(7),
+    };
+    let (first, second) = (file(1, DownloadState::Fetching, None), file(0, DownloadState::Failed, None));
+    let (then, other) = (file(1, DownloadState::Verified, Some(1)), file(0, DownloadState::Verified, Some(2)));
+    let want = [second.clone(), then.clone()];
+    commit!(store, tx => {
+        download_put(tx, one, &first).await?;
+        download_put(tx, one, &second).await?;
+        download_put(tx, one, &then).await?;
+        download_put(tx, two, &other).await?;
+        session_update(tx, two, change(State::MaintenanceDone, true), at(20)).await
+    })
+    .unwrap();
+    let mut connection = store.read().await.unwrap();
+    assert_eq!(download_rows(&mut connection, one).await.unwrap(), want);
+    let wanted = download_wanted(&mut connection).await.unwrap();
+    assert_eq!(wanted.into_iter().collect::<Vec<_>>(), [Digest([1; 32])], "those of sessions that are not deleted");
 }

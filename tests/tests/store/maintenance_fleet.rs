@@ -8,7 +8,7 @@ use hostler_core::maintenance::host::{HostPhase, Role, SessionHost};
 use hostler_core::maintenance::instance::MoveAction;
 use hostler_core::maintenance::stay::LOOK;
 use hostler_core::maintenance::word::MoveOrder;
-use hostler_manager::store::cluster::reach_put;
+use hostler_manager::store::cluster::{Reach, reach_put};
 use hostler_manager::store::host::{Greeting, host_insert, host_online};
 use hostler_manager::store::machine::{machine_insert, timer_next, timer_set};
 use hostler_manager::store::maintenance::{
@@ -41,7 +41,7 @@ async fn online(store: &Store, host: HostId) {
 }
 
 async fn reaches(store: &Store, host: HostId) {
-    let reach = hostler_core::cluster::Reach { default: Some(FSID.into()), ..Default::default() };
+    let reach = Reach { fsid: Some(FSID.into()), degraded: false };
     commit!(store, tx => reach_put(tx, host, &reach).await).unwrap();
 }
 

@@ -1,8 +1,10 @@
 //! Everything in one text: the counters of the process, what the store knows, what the kernel says of the process.
 
+use super::figure;
 use crate::api::Api;
 use crate::metrics::hot::COUNTERS;
 use crate::metrics::text::{Kind, Text};
+use crate::store::maintenance::{Figures, figures};
 use crate::store::{Result, host, job};
 
 /// The content type of the text.
@@ -32,11 +34,16 @@ pub async fn gather(api: &Api) -> String {
 struct Stored {
     hosts: Vec<(String, i64)>,
     jobs: Vec<(String, i64)>,
+    maintenance: Figures,
 }
 
 async fn stored(api: &Api) -> Result<Stored> {
     let mut connection = api.engine.store.read().await?;
-    Ok(Stored { hosts: host::host_counts(&mut connection).await?, jobs: job::job_counts(&mut connection).await? })
+    Ok(Stored {
+        hosts: host::host_counts(&mut connection).await?,
+        jobs: job::job_counts(&mut connection).await?,
+        maintenance: figures(&mut connection).await?,
+    })
 }
 
 impl Stored {
@@ -54,6 +61,7 @@ impl Stored {
         for state in hostler_common::job::JobState::ALL {
             text.sample(name, &[("state", state.name())], counted(&self.jobs, state.name()));
         }
+        figure::write(&self.maintenance, text);
     }
 }
 

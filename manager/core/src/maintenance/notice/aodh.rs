@@ -75,20 +75,21 @@ fn traits(event: &Recorded, base: &str) -> Vec<Value> {
             Some(value) => (TEXT, flow(value).into()),
         };
         let long = value.as_str().is_some_and(|text| text.chars().count() > TRAIT_MAX);
-        let value = if long { instead(name, &payload, base) } else { value };
+        let value = if long { instead(name, &payload, base).unwrap_or(value) } else { value };
         traits.push(json!([name, kind, value]));
     }
     traits
 }
 
-/// A link to where a value can be had that is too long.
-fn instead(name: &str, payload: &Map<String, Value>, base: &str) -> Value {
+/// A link to where a value can be had that is too long, if there is one. A link to an answer has no other.
+fn instead(name: &str, payload: &Map<String, Value>, base: &str) -> Option<Value> {
     let text = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default();
     let base = base.trim_end_matches('/');
     let of_project = format!("{base}/v1/maintenance/{}/{}", text("session_id"), segment(text("project_id")));
     match name {
-        "metadata" => flow(&json!({ "href": format!("{of_project}?metadata=true") })).into(),
-        _ => of_project.into(),
+        "metadata" => Some(flow(&json!({ "href": format!("{of_project}?metadata=true") })).into()),
+        "instance_ids" => Some(of_project.into()),
+        _ => None,
     }
 }
 
