@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::config::Config;
-use crate::download::{Downloads, folder_of};
+use crate::download::{Downloads, Folder, folder_of};
 use crate::engine::compute::ComputeSide;
 use crate::engine::{Engine, EngineSettings, MaintenanceSettings, OsSeeds, Retention};
 use crate::fleet::authority::{Authority, OperatorPki};
@@ -108,7 +108,6 @@ pub fn fleet_settings(config: &Config) -> fleet::Settings {
         certificate_life: Duration::from_secs(u64::from(config.agents.certificate_hours) * 3600),
         max_clock_skew: Duration::from_secs(u64::from(config.agents.max_clock_skew_s)),
         max_connections: config.agents.max_connections as usize,
-        downloads: folder_of(&config.state_dir),
         watch: fleet::assignment::Watch {
             persistent_path: config.watch.persistent_path.clone(),
             lease_files: config.watch.leases.iter().map(Into::into).collect(),
@@ -154,7 +153,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
     let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
         .context("the keys of scripts and secrets")?;
-    let fleet = Fleet::new(engine.clone(), authority(&config)?, fleet_settings(&config)).with_keys(hooks.keys());
+    let files = Folder::new(folder_of(&config.state_dir));
+    let fleet = Fleet::new(engine.clone(), authority(&config)?, fleet_settings(&config));
+    let fleet = fleet.with_keys(hooks.keys()).with_files(files);
     let identity = Identity::new(engine.clone(), &config.auth);
     if let Some(bootstrap) = &config.bootstrap {
         identity.bootstrap(bootstrap).await.context("bootstrap")?;

@@ -19,7 +19,6 @@ pub mod link;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +33,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::download::Folder;
 use crate::engine::Engine;
 use crate::store::host::AgentState;
 use crate::store::join_token::{JoinToken, certificate_revoke_all, join_token_insert, join_token_revoke};
@@ -58,8 +58,6 @@ pub struct Settings {
     pub max_clock_skew: Duration,
     /// How many agents may be connected.
     pub max_connections: usize,
-    /// Where the files of sessions are.
-    pub downloads: PathBuf,
     /// What agents watch.
     pub watch: assignment::Watch,
 }
@@ -74,6 +72,7 @@ pub struct Fleet {
     /// Settings.
     pub settings: Settings,
     keys: keys::Keys,
+    files: Option<Folder>,
     clusters: Arc<Mutex<cluster::Clusters>>,
     live: Arc<Mutex<HashMap<HostId, CancellationToken>>>,
     listening: Arc<AtomicBool>,
@@ -141,6 +140,7 @@ impl Fleet {
             authority: authority.into(),
             settings,
             keys: keys::Keys::default(),
+            files: None,
             clusters: Arc::default(),
             live: Arc::default(),
             listening: Arc::default(),

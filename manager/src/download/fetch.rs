@@ -107,9 +107,9 @@ impl Client {
     }
 
     async fn get(&self, url: &str, from: u64) -> Result<Response, Trouble> {
-        let http = self.http.as_ref().map_err(passing)?;
         let url: Url = url.parse().map_err(|_| last("download.url", "it is not a URL"))?;
         allowed(&url, &self.rules).map_err(|rule| last("download.url", format!("the URL {rule}")))?;
+        let http = self.http.as_ref().map_err(passing)?;
         let mut request = http.get(url);
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));

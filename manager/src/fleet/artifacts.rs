@@ -67,11 +67,13 @@ impl Service {
         digest: &Digest,
         offset: u64,
     ) -> Result<Response<ReceiverStream<Result<v1::FetchChunk, Status>>>, Status> {
-        let folder = Folder::new(self.fleet.settings.downloads.clone());
-        let found = download::open(&folder, digest, offset).await.map_err(|error| {
-            tracing::warn!(%digest, %error, "a file cannot be read");
-            Status::unavailable("the artifact cannot be read now")
-        })?;
+        let found = match &self.fleet.files {
+            None => None,
+            Some(folder) => download::open(folder, digest, offset).await.map_err(|error| {
+                tracing::warn!(%digest, %error, "a file cannot be read");
+                Status::unavailable("the artifact cannot be read now")
+            })?,
+        };
         let Some((mut file, total)) = found else {
             return Err(Status::not_found(format!("there is no artifact {digest}")));
         };
@@ -100,6 +102,13 @@ impl Service {
 }
 
 impl super::Fleet {
+    /// The same fleet, with files of sessions for agents.
+    #[must_use]
+    pub fn with_files(mut self, files: Folder) -> Self {
+        self.files = Some(files);
+        self
+    }
+
     /// The contents of that digest, for a host whose certificate counts.
     ///
     /// # Errors
