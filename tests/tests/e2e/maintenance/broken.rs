@@ -57,8 +57,15 @@ async fn spec_9_11_a_package_that_breaks_on_the_second_host_spec_9_19_others_wai
     rack.hosts[1].exec(&["rm", "/root/broken"]).unwrap();
     session.update(&rack.manager, json!({})).await;
     session.ends(&rack.manager, LONG, "MAINTENANCE_DONE").await;
-    assert_eq!((rack.traces(0), rack.hosts[0].boot_id().unwrap()), ([2, 1, 2], first), "the first one was touched again");
-    assert_eq!(rack.hosts[1].exec(&["dpkg-query", "-W", "-f", "${Status} ${Version}", "tool"]).unwrap(), "install ok installed 2");
+    assert_eq!(
+        (rack.traces(0), rack.hosts[0].boot_id().unwrap()),
+        ([2, 1, 2], first),
+        "the first one was touched again"
+    );
+    assert_eq!(
+        rack.hosts[1].exec(&["dpkg-query", "-W", "-f", "${Status} ${Version}", "tool"]).unwrap(),
+        "install ok installed 2"
+    );
     assert_eq!(rack.traces(1)[1..], [1, 2], "{}", session.told(&rack.manager).await);
 
     // Now it is the turn of the other session, whose host is broken, too; it is given up.

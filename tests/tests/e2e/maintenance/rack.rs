@@ -23,7 +23,7 @@ if [ -e /root/broken ]; then echo 'the tool is broken'; exit 1; fi
 if [ -n \"$2\" ]; then touch /run/reboot-required; echo tool >>/run/reboot-required.pkgs; fi";
 
 /// Every boot leaves its id.
-const BOOTS: &str = "[Unit]\nDescription=Notes the boot\n[Service]\nType=oneshot\n\
+const BOOTS: &str = "[Unit]\nDescription=Notes the boot\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
                      ExecStart=/bin/sh -c 'cat /proc/sys/kernel/random/boot_id >>/var/log/boots'\n\
                      [Install]\nWantedBy=multi-user.target\n";
 

@@ -71,7 +71,9 @@ impl Fleet {
         tokio::time::sleep(WATCHED).await;
         let detail = session.detail(&self.manager).await;
         assert!(waits(&detail), "{detail}");
-        assert!(session.steps(&self.manager).await.iter().all(|step| step["name"] != "noout" && step["name"] != "dummy"));
+        assert!(
+            session.steps(&self.manager).await.iter().all(|step| step["name"] != "noout" && step["name"] != "dummy")
+        );
     }
 
     async fn done(&self, session: &Session) {
