@@ -79,7 +79,7 @@ impl<'a> Rack<'a> {
         let mut wanted = json!({
             "hosts": HOSTS,
             "actions": [packages, super::session::script("note")],
-            "policy": { "storage": { "stable_for": 1 } },
+            "policy": { "storage": { "stable_for": 0 } },
         });
         wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Session::create(&self.manager, wanted).await
