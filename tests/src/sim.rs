@@ -6,9 +6,12 @@
 mod agent;
 mod check;
 mod clock;
+mod maintenance;
 mod manager;
 mod random;
+mod wire;
 mod world;
 
+pub use maintenance::{Tally, run_session_schedule};
 pub use random::Random;
 pub use world::{Summary, run_schedule};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hostler_agent::runner::{Effect, Entry, Fate, Fitness, Input, Limits, Phase, Runner};
+use hostler_agent::runner::{Effect, Entry, Fate, Fitness, Input, Limits, Phase, Runner, Steps};
 use hostler_common::id::{HostId, JobId};
 use hostler_common::job::{Captured, JobSpec, JobState, JobUpdate, Merged, Outcome, Work};
 use hostler_manager::fleet::desk::Order;
@@ -12,6 +12,10 @@ use hostler_manager::fleet::desk::Order;
 struct Program {
     end: Option<JobState>,
     stopped: bool,
+    /// What it leaves, where that is not made up when it is told.
+    outcome: Option<Outcome>,
+    /// Whether it is what makes the host boot: its end is judged by the boot that follows.
+    boots: bool,
 }
 
 /// A host.
@@ -60,7 +64,7 @@ impl Agent {
 
     /// Starts the agent: it takes up its journal.
     pub fn start(&mut self) {
-        let limits = Limits { kinds: vec!["introspect".into(), "script".into()], at_once: 2 };
+        let limits = Limits { kinds: ["introspect", "script", "step"].map(Into::into).into(), at_once: 2 };
         let programs = &self.programs;
         let fate = |spec: &JobSpec| match programs.get(&spec.id) {
             None => Fate::Unknown,
@@ -71,6 +75,7 @@ impl Agent {
         let (runner, effects) = Runner::recover(limits, journal, fate, |_| Fitness::Ready);
         self.runner = Some(runner);
         self.effects = effects.into();
+        self.give(Input::Steps(Steps::Taken));
     }
 
     /// Kills the agent at this instant: what was not carried out is lost, the journal and the programs stay.
@@ -83,7 +88,38 @@ impl Agent {
     /// The machine itself loses power: its programs die without a trace.
     pub fn power_loss(&mut self) {
         self.crash();
-        self.programs.retain(|_, program| program.end.is_some());
+        self.programs.retain(|_, program| program.end.is_some() || program.boots);
+    }
+
+    /// The jobs whose programs run, and whether somebody wants them stopped.
+    #[must_use]
+    pub fn running(&self) -> Vec<(JobSpec, bool)> {
+        let runs = self.programs.iter().filter(|(_, program)| program.end.is_none() && !program.boots);
+        runs.filter_map(|(id, program)| Some((self.journal.get(id)?.spec.clone(), program.stopped))).collect()
+    }
+
+    /// A program ends and leaves that.
+    pub fn end(&mut self, job: JobId, state: JobState, outcome: Outcome) {
+        if let Some(program) = self.programs.get_mut(&job) {
+            (program.end, program.outcome) = (Some(state), Some(outcome));
+            self.give(Input::Ended(job, state));
+        }
+    }
+
+    /// A program makes the host boot: it goes down with everything that runs there.
+    pub fn go_down(&mut self, job: JobId) {
+        if let Some(program) = self.programs.get_mut(&job) {
+            program.boots = true;
+        }
+        self.power_loss();
+    }
+
+    /// The host is up again: whatever made it boot ended well, and left that.
+    pub fn come_up(&mut self, outcome: &Outcome) {
+        for program in self.programs.values_mut().filter(|program| program.boots && program.end.is_none()) {
+            (program.end, program.outcome) = (Some(JobState::Succeeded), Some(outcome.clone()));
+        }
+        self.start();
     }
 
     /// The journal as a hello tells it, and what follows from being connected.
@@ -155,7 +191,10 @@ impl Agent {
             Phase::Ended { reason: Some(reason), .. } => Outcome { reason: Some(reason.clone()), ..Outcome::default() },
             _ => match entry.spec.work {
                 Work::Introspect { .. } => self.outcome(state),
-                Work::Script(_) | Work::Step(_) => said(state),
+                Work::Script(_) | Work::Step(_) => {
+                    let left = self.programs.get(&entry.spec.id).and_then(|program| program.outcome.clone());
+                    left.unwrap_or_else(|| said(state))
+                }
             },
         });
         Some(JobUpdate { job: entry.spec.id, state, outcome })

@@ -17,6 +17,7 @@ use hostler_core::run::{Phase, Run};
 use hostler_manager::store::target;
 
 use super::agent::Agent;
+use super::wire::Wire;
 
 /// What must hold of scripts at every instant; returns how many of them finished.
 ///
@@ -53,9 +54,9 @@ pub async fn scripts(store: &Store, tasks: &[TaskId]) -> anyhow::Result<u32> {
 ///
 /// # Errors
 /// What does not hold.
-pub async fn always(store: &Store, agents: &[Agent], accepted: &BTreeMap<HostId, u64>) -> anyhow::Result<()> {
+pub async fn always(store: &Store, wires: &[Wire], accepted: &BTreeMap<HostId, u64>) -> anyhow::Result<()> {
     let mut connection = store.read().await?;
-    for agent in agents {
+    for Wire { agent, .. } in wires {
         for (job, times) in &agent.started {
             ensure!(*times <= 1, "invariant 1: job {job} was started {times} times");
         }
@@ -100,9 +101,9 @@ async fn refreshes(connection: &mut Connection, subject: &str, agent: &Agent) ->
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn is_quiet(store: &Store, agents: &[Agent]) -> anyhow::Result<bool> {
+pub async fn is_quiet(store: &Store, wires: &[Wire]) -> anyhow::Result<bool> {
     let mut connection = store.read().await?;
-    for agent in agents {
+    for Wire { agent, .. } in wires {
         if !agent.settled() || !job::job_open(&mut connection, agent.host).await?.is_empty() {
             return Ok(false);
         }
@@ -126,9 +127,9 @@ async fn other_timers(connection: &mut Connection) -> anyhow::Result<Vec<Timer>>
 ///
 /// # Errors
 /// What does not hold.
-pub async fn settled(store: &Store, agents: &[Agent]) -> anyhow::Result<()> {
+pub async fn settled(store: &Store, wires: &[Wire]) -> anyhow::Result<()> {
     let mut connection = store.read().await?;
-    for agent in agents {
+    for Wire { agent, .. } in wires {
         let subject = agent.host.to_string();
         ensure!(agent.settled(), "invariant 4: the agent of {subject} has something left: {agent:#?}");
         let open = job::job_open(&mut connection, agent.host).await?;

@@ -25,6 +25,11 @@ impl SimClock {
         self.0.fetch_add(i64::try_from(by.as_micros()).unwrap_or(0), Ordering::SeqCst);
     }
 
+    /// Somebody sets the clock back.
+    pub fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_micros()).unwrap_or(0), Ordering::SeqCst);
+    }
+
     /// Lets time pass until `at`, if that lies ahead.
     pub fn reach(&self, at: Timestamp) {
         self.0.fetch_max(at.as_micros(), Ordering::SeqCst);

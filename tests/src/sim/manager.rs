@@ -8,6 +8,7 @@ use std::time::Duration;
 use hostler_common::time::Clock as _;
 use hostler_core::refresh::command as refresh;
 use hostler_core::refresh::schedule::Intervals;
+use hostler_manager::engine::compute::ComputeSide;
 use hostler_manager::engine::{Engine, EngineSettings};
 use hostler_manager::fleet::assignment::Watch;
 use hostler_manager::fleet::ca::Ca;
@@ -30,6 +31,11 @@ impl Fuse {
     /// Lets `transactions` more pass.
     pub fn light(&self, transactions: i64) {
         self.0.store(transactions, Ordering::SeqCst);
+    }
+
+    /// A new one that does not burn.
+    pub fn replace(&self) {
+        self.0.store(i64::MAX, Ordering::SeqCst);
     }
 
     /// Whether it has burnt down.
@@ -64,7 +70,12 @@ impl Manager {
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub async fn start(dir: &Path, clock: &Arc<SimClock>, seeds: &Arc<SimSeeds>) -> anyhow::Result<Self> {
+    pub async fn start(
+        dir: &Path,
+        clock: &Arc<SimClock>,
+        seeds: &Arc<SimSeeds>,
+        compute: ComputeSide,
+    ) -> anyhow::Result<Self> {
         let fuse = Arc::new(Fuse::new());
         let gate = Arc::clone(&fuse);
         let store = Store::open(&Options::Sqlite(dir.join("manager.db"))).await?.gated(gate);
@@ -72,7 +83,7 @@ impl Manager {
         // A minute in place of ten, so that a schedule of some minutes has refreshes in it, and a place less than hosts.
         let intervals = Intervals::new([300, 60, 90, 300, 60, 300].map(Duration::from_secs));
         let refresh = Arc::new(refresh::Settings { intervals, at_once_min: 2, ..refresh::Settings::default() });
-        let settings = EngineSettings { inventories_kept: 5, refresh, ..EngineSettings::default() };
+        let settings = EngineSettings { inventories_kept: 5, refresh, compute, ..EngineSettings::default() };
         let engine = Engine::new(store, Arc::clone(clock) as _, Arc::clone(seeds) as _, settings);
         let ca = Arc::new(Ca::open(dir, clock.now())?);
         let settings = Settings {

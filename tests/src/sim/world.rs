@@ -1,6 +1,6 @@
 //! One schedule: random things happen, then everything heals, then nothing may be left.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +14,14 @@ use hostler_core::introspection::command::Command;
 use hostler_core::machine::Input;
 use hostler_core::run::{Origin, Quota, Spec};
 use hostler_manager::engine::IntrospectionDomain;
-use hostler_manager::fleet::accept::{HostCertificate, Issuer};
-use hostler_manager::fleet::desk::{Hello, Order, Session};
-use hostler_manager::store::cluster::Reach;
-use hostler_manager::store::host::Greeting;
+use hostler_manager::engine::compute::ComputeSide;
 use hostler_manager::store::{Error, host, job, join_token};
 use uuid::Uuid;
 
 use super::agent::Agent;
 use super::clock::{SimClock, SimSeeds};
 use super::manager::Manager;
+use super::wire::Wire;
 use super::{Random, check};
 
 /// How many hosts a schedule has.
@@ -31,6 +29,9 @@ const HOSTS: usize = 3;
 
 /// How many random things happen.
 const STEPS: usize = 120;
+
+/// How many percent of the frames come twice.
+const TWICE: u64 = 10;
 
 /// How long a healed fleet is watched: long enough for every host to be read again.
 const REFRESHES: Duration = Duration::from_secs(200);
@@ -60,24 +61,13 @@ pub struct Summary {
     pub refreshes: u32,
 }
 
-/// Both directions of a link.
-#[derive(Default)]
-struct Link {
-    session: Option<Session>,
-    down: VecDeque<Order>,
-    up: VecDeque<JobUpdate>,
-}
-
 struct World {
     dir: tempfile::TempDir,
     clock: Arc<SimClock>,
     seeds: Arc<SimSeeds>,
     random: Random,
     manager: Manager,
-    agents: Vec<Agent>,
-    links: Vec<Link>,
-    /// Everything that each agent was ever told.
-    said: Vec<Vec<Order>>,
+    wires: Vec<Wire>,
     accepted: BTreeMap<HostId, u64>,
     /// The tasks of scripts that were promised.
     scripts: Vec<TaskId>,
@@ -94,7 +84,8 @@ pub async fn run_schedule(seed: u64) -> anyhow::Result<Summary> {
         world.act().await.with_context(|| format!("seed {seed}, step {step}"))?;
     }
     world.heal().await.with_context(|| format!("seed {seed}, healing"))?;
-    world.summary.refreshes = world.agents.iter().map(|agent| agent.refreshes).sum();
+    world.summary.refreshes = world.wires.iter().map(|wire| wire.agent.refreshes).sum();
+    world.summary.duplicates = world.wires.iter().map(|wire| wire.duplicates).sum();
     Ok(world.summary)
 }
 
@@ -104,8 +95,8 @@ impl World {
         let shm = std::path::Path::new("/dev/shm");
         let dir = if shm.is_dir() { tempfile::tempdir_in(shm)? } else { tempfile::tempdir()? };
         let (clock, seeds) = (Arc::new(SimClock::default()), Arc::new(SimSeeds::new(seed ^ 0x5eed)));
-        let manager = Manager::start(dir.path(), &clock, &seeds).await?;
-        let mut agents = Vec::new();
+        let manager = Manager::start(dir.path(), &clock, &seeds, ComputeSide::default()).await?;
+        let mut wires = Vec::new();
         for n in 0..HOSTS {
             let host = HostId(Uuid::from_u128(0x4000_8000_0000_0000_0000 + n as u128));
             let now = clock.now();
@@ -120,19 +111,16 @@ impl World {
                     })
                 })
                 .await?;
-            agents.push(Agent::new(host));
+            wires.push(Wire::new(Agent::new(host)));
         }
         manager.engine.refreshes_begin().await?;
-        let links = (0..HOSTS).map(|_| Link::default()).collect();
         Ok(Self {
             dir,
             clock,
             seeds,
             random: Random::new(seed),
             manager,
-            agents,
-            links,
-            said: vec![Vec::new(); HOSTS],
+            wires,
             accepted: BTreeMap::new(),
             scripts: Vec::new(),
             summary: Summary::default(),
@@ -152,7 +140,7 @@ impl World {
             54..68 => self.carry_down(n).await?,
             68..76 => {
                 let (pick, fails) = (self.random.below(8), self.random.chance(15));
-                self.agents[n].end_program(pick, fails);
+                self.wires[n].agent.end_program(pick, fails);
             }
             76..86 => self.timers().await?,
             86..89 => self.break_link(n).await?,
@@ -165,13 +153,13 @@ impl World {
         if self.manager.fuse.burnt() && self.random.chance(50) {
             self.crash_manager().await?;
         }
-        check::always(&self.manager.engine.store, &self.agents, &self.accepted).await?;
+        check::always(&self.manager.engine.store, &self.wires, &self.accepted).await?;
         check::scripts(&self.manager.engine.store, &self.scripts).await.map(drop)
     }
 
     /// What a REST client asks. A refusal is an answer; only what is promised counts.
     async fn command(&mut self, n: usize) -> anyhow::Result<()> {
-        let host = self.agents[n].host;
+        let host = self.wires[n].agent.host;
         let command = match self.random.below(10) {
             0..6 => Command::Start { manage_boot: None, sections: Vec::new() },
             6..8 => Command::Abort,
@@ -202,7 +190,7 @@ impl World {
             };
         }
         let count = 1 + self.random.below(HOSTS);
-        let hosts = self.agents.iter().take(count).map(|agent| agent.host).collect();
+        let hosts = self.wires.iter().take(count).map(|wire| wire.agent.host).collect();
         let digest = Digest([3; 32]);
         let script = ScriptRef { id: None, name: "s".into(), revision: 1, digest, signature: String::new() };
         let most = u32::try_from(self.random.below(3)).ok();
@@ -223,89 +211,36 @@ impl World {
     }
 
     async fn start_or_connect(&mut self, n: usize) -> anyhow::Result<()> {
-        if !self.agents[n].alive() {
-            self.agents[n].start();
+        if !self.wires[n].agent.alive() {
+            self.wires[n].agent.start();
             return Ok(());
         }
-        if self.links[n].session.is_none() {
-            self.connect(n).await?;
-        }
-        Ok(())
-    }
-
-    async fn connect(&mut self, n: usize) -> anyhow::Result<()> {
-        let host = self.agents[n].host;
-        let Some(journal) = self.agents[n].connect() else { return Ok(()) };
-        let who = HostCertificate { host, serial: host.to_string(), issuer: Issuer::BuiltIn };
-        let greeting = Greeting { version: "1".into(), boot_id: "b".into(), address: "192.0.2.1".into() };
-        let hello =
-            Hello { greeting, clock: self.clock.now(), journal, reach: Reach::default(), assignment: String::new() };
-        match self.manager.fleet.hello(&who, hello).await {
-            Ok(session) => {
-                self.links[n] = Link { session: Some(session), ..Link::default() };
-                Ok(())
-            }
-            Err(Error::Unavailable(_)) => {
-                self.agents[n].disconnect();
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        let now = self.clock.now();
+        self.wires[n].connect(&self.manager, now, "b", None).await
     }
 
     /// The agent carries out some of its effects, and may die between any two.
     async fn agent_step(&mut self, n: usize) -> anyhow::Result<()> {
         for _ in 0..=self.random.below(4) {
-            if self.agents[n].step() && self.random.chance(4) {
+            if self.wires[n].agent.step() && self.random.chance(4) {
                 return self.crash_agent(n).await;
             }
         }
-        if self.links[n].session.is_some() {
-            let sent: Vec<JobUpdate> = self.agents[n].outgoing.drain(..).collect();
-            for update in sent {
-                if self.random.chance(10) {
-                    self.summary.duplicates += 1;
-                    self.links[n].up.push_back(update.clone());
-                }
-                self.links[n].up.push_back(update);
-            }
-        }
+        self.wires[n].send(&mut self.random, TWICE);
         Ok(())
     }
 
     /// The manager takes a frame of an agent.
     async fn carry_up(&mut self, n: usize) -> anyhow::Result<()> {
-        let link = &mut self.links[n];
-        let (Some(session), Some(update)) = (&link.session, link.up.pop_front()) else { return Ok(()) };
-        match self.manager.fleet.update(session, update).await {
-            Ok(answer) => {
-                link.down.extend(answer);
-                Ok(())
-            }
-            Err(Error::Unavailable(_)) => self.break_link(n).await,
-            Err(error) => Err(error.into()),
-        }
+        let now = self.clock.now();
+        self.wires[n].carry_up(&self.manager, now).await.map(drop)
     }
 
     /// The manager says what there is to say, and an agent takes one frame.
     async fn carry_down(&mut self, n: usize) -> anyhow::Result<()> {
-        let link = &mut self.links[n];
-        let Some(session) = &mut link.session else { return Ok(()) };
-        match self.manager.fleet.outbox(session).await {
-            Ok(orders) => link.down.extend(orders),
-            Err(Error::Unavailable(_)) => return self.break_link(n).await,
-            Err(error) => return Err(error.into()),
-        }
-        if let Some(order) = link.down.pop_front() {
-            self.said[n].push(order.clone());
-            self.agents[n].take(order);
-        }
-        // Something that was said before, on this link or on an older one, comes once more.
-        if !self.said[n].is_empty() && self.random.chance(10) {
-            self.summary.duplicates += 1;
-            let again = self.random.below(self.said[n].len());
-            self.agents[n].take(self.said[n][again].clone());
-        }
+        let now = self.clock.now();
+        self.wires[n].ask(&self.manager, now).await?;
+        self.wires[n].carry_down(&mut self.random, TWICE);
         Ok(())
     }
 
@@ -317,40 +252,35 @@ impl World {
     }
 
     async fn break_link(&mut self, n: usize) -> anyhow::Result<()> {
-        self.agents[n].disconnect();
-        let link = std::mem::take(&mut self.links[n]);
-        let Some(session) = link.session else { return Ok(()) };
-        self.summary.breaks += 1;
-        match self.manager.fleet.goodbye(&session, self.clock.now()).await {
-            Ok(()) | Err(Error::Unavailable(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.summary.breaks += u32::from(self.wires[n].session().is_some());
+        let now = self.clock.now();
+        self.wires[n].cut(&self.manager, now).await
     }
 
     async fn crash_agent(&mut self, n: usize) -> anyhow::Result<()> {
         self.summary.agent_crashes += 1;
         if self.random.chance(30) {
-            self.agents[n].power_loss();
+            self.wires[n].agent.power_loss();
         } else {
-            self.agents[n].crash();
+            self.wires[n].agent.crash();
         }
         self.break_link(n).await
     }
 
     async fn crash_manager(&mut self) -> anyhow::Result<()> {
         self.summary.manager_crashes += 1;
-        for n in 0..HOSTS {
-            self.agents[n].disconnect();
-            self.links[n] = Link::default();
+        for wire in &mut self.wires {
+            drop(wire.drop_link());
         }
-        self.manager = Manager::start(self.dir.path(), &self.clock, &self.seeds).await?;
+        let compute = ComputeSide::default();
+        self.manager = Manager::start(self.dir.path(), &self.clock, &self.seeds, compute).await?;
         Ok(())
     }
 
     /// An agent speaks of a job of another host: it is refused, and the job does not move.
     async fn forge(&mut self, n: usize) -> anyhow::Result<()> {
-        let victim = self.agents[(n + 1) % HOSTS].host;
-        let Some(session) = &self.links[n].session else { return Ok(()) };
+        let victim = self.wires[(n + 1) % HOSTS].agent.host;
+        let Some(session) = self.wires[n].session() else { return Ok(()) };
         let store = &self.manager.engine.store;
         let Some(target) = job::job_open(&mut *store.read().await?, victim).await?.into_iter().next() else {
             return Ok(());
@@ -373,23 +303,12 @@ impl World {
         for _ in 0..400 {
             for n in 0..HOSTS {
                 self.start_or_connect(n).await?;
-                while self.agents[n].step() {}
-                let sent: Vec<JobUpdate> = self.agents[n].outgoing.drain(..).collect();
-                if self.links[n].session.is_some() {
-                    self.links[n].up.extend(sent);
-                }
-                while !self.links[n].up.is_empty() {
-                    self.carry_up(n).await?;
-                }
-                self.carry_down(n).await?;
-                while !self.links[n].down.is_empty() {
-                    self.carry_down(n).await?;
-                }
-                self.agents[n].end_program(0, false);
+                self.talk(n).await?;
+                self.wires[n].agent.end_program(0, false);
             }
             let next = self.manager.engine.run_due().await?;
-            let busy = self.agents.iter().any(|agent| !agent.settled());
-            if self.clock.now() > until && check::is_quiet(&self.manager.engine.store, &self.agents).await? {
+            let busy = self.wires.iter().any(|wire| !wire.agent.settled());
+            if self.clock.now() > until && check::is_quiet(&self.manager.engine.store, &self.wires).await? {
                 break;
             }
             match next {
@@ -398,15 +317,26 @@ impl World {
                 _ => {}
             }
         }
-        check::always(&self.manager.engine.store, &self.agents, &self.accepted).await?;
+        check::always(&self.manager.engine.store, &self.wires, &self.accepted).await?;
         self.summary.scripts_finished = check::scripts(&self.manager.engine.store, &self.scripts).await?;
-        check::settled(&self.manager.engine.store, &self.agents).await?;
+        check::settled(&self.manager.engine.store, &self.wires).await?;
         self.finishes().await
+    }
+
+    /// Everything that is on its way arrives, in both directions.
+    async fn talk(&mut self, n: usize) -> anyhow::Result<()> {
+        let (wire, now) = (&mut self.wires[n], self.clock.now());
+        while wire.agent.step() {}
+        wire.send(&mut self.random, TWICE);
+        while wire.carry_up(&self.manager, now).await? {}
+        wire.ask(&self.manager, now).await?;
+        while wire.carry_down(&mut self.random, TWICE) {}
+        Ok(())
     }
 
     async fn jobs_open(&self) -> anyhow::Result<bool> {
         let mut connection = self.manager.engine.store.read().await?;
-        for agent in &self.agents {
+        for Wire { agent, .. } in &self.wires {
             if !job::job_open(&mut connection, agent.host).await?.is_empty() {
                 return Ok(true);
             }
@@ -418,29 +348,24 @@ impl World {
     async fn finishes(&mut self) -> anyhow::Result<()> {
         self.clock.advance(Duration::from_secs(3600));
         for n in 0..HOSTS {
-            let subject = self.agents[n].host.to_string();
+            let subject = self.wires[n].agent.host.to_string();
             let start = Input::Command(Command::Start { manage_boot: None, sections: Vec::new() });
             self.manager.engine.input::<IntrospectionDomain>(&subject, start, Some("sim")).await?;
             self.manager.engine.run_due().await?;
             for _ in 0..20 {
                 self.carry_down(n).await?;
-                while self.agents[n].step() {}
-                self.agents[n].end_program(0, false);
-                while self.agents[n].step() {}
-                let sent: Vec<JobUpdate> = self.agents[n].outgoing.drain(..).collect();
-                self.links[n].up.extend(sent);
-                while !self.links[n].up.is_empty() {
-                    self.carry_up(n).await?;
-                }
+                while self.wires[n].agent.step() {}
+                self.wires[n].agent.end_program(0, false);
+                self.talk(n).await?;
                 self.manager.engine.run_due().await?;
             }
             let mut connection = self.manager.engine.store.read().await?;
-            let id = self.agents[n].host;
+            let id = self.wires[n].agent.host;
             let status = hostler_manager::store::introspection::status_find(&mut connection, id).await?;
             let status = status.context("a started run has no record")?;
             ensure!(status.state.name() == "finished", "a run of the healed fleet ended as {status:?}");
             self.summary.finished += 1;
         }
-        check::settled(&self.manager.engine.store, &self.agents).await
+        check::settled(&self.manager.engine.store, &self.wires).await
     }
 }

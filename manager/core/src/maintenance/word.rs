@@ -95,6 +95,12 @@ pub struct FromStay {
     pub host: HostId,
     /// What.
     pub report: StayReport,
+    /// Counts what this stay says, from 1: what comes twice is known by it. 0 says nothing of that.
+    #[serde(default)]
+    pub number: u32,
+    /// Whether the stay is an errand: the management node may be a host of the session besides.
+    #[serde(default)]
+    pub errand: bool,
 }
 
 /// See [`FromStay`].

@@ -1,6 +1,6 @@
 //! A manager with hosts whose agents do whatever they are told, at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -40,8 +40,10 @@ pub struct Crew {
     pub done: Vec<Done>,
     /// How many of the next steps of that name fail, by host.
     pub failing: BTreeMap<(HostId, String), u32>,
+    /// Hosts whose agents are not there: what they are told waits.
+    away: BTreeSet<HostId>,
     boots: BTreeMap<HostId, u32>,
-    answered: std::collections::BTreeSet<Uuid>,
+    answered: BTreeSet<Uuid>,
 }
 
 impl Crew {
@@ -57,6 +59,7 @@ impl Crew {
             hosts: Vec::new(),
             done: Vec::new(),
             failing: BTreeMap::new(),
+            away: BTreeSet::new(),
             boots: BTreeMap::new(),
             answered: Default::default(),
         };
@@ -84,13 +87,22 @@ impl Crew {
         format!("boot-{}", self.boots.get(&host).copied().unwrap_or(0))
     }
 
-    pub async fn connect(&self, id: HostId) {
+    /// The host boots, whatever its agent was told and can say of it.
+    pub fn boot(&mut self, host: HostId) {
+        *self.boots.entry(host).or_default() += 1;
+    }
+
+    /// The agent of a host comes.
+    pub async fn connect(&mut self, id: HostId) {
+        self.away.remove(&id);
         let (now, boot_id) = (self.clock.now(), self.boot_of(id));
         let greeting = Greeting { version: "1".into(), boot_id, address: "192.0.2.1".into() };
         commit!(self.engine.store, tx => host_online(tx, id, &greeting, now).await).unwrap();
     }
 
-    pub async fn disconnect(&self, id: HostId) {
+    /// The agent of a host goes.
+    pub async fn disconnect(&mut self, id: HostId) {
+        self.away.insert(id);
         let mut connection = self.engine.store.read().await.unwrap();
         let known = host::host_fetch(&mut connection, id).await.unwrap();
         drop(connection);
@@ -147,8 +159,9 @@ impl Crew {
         let next = self.engine.run_due().await?;
         self.engine.perform_moves().await?;
         let mut connection = self.engine.store.read().await?;
-        let open = job::job_all_open(&mut connection).await?;
+        let mut open = job::job_all_open(&mut connection).await?;
         drop(connection);
+        open.retain(|job| !self.away.contains(&job.spec.host));
         let busy = !open.is_empty();
         let mut reports = Vec::new();
         for job in open {
@@ -211,7 +224,7 @@ impl Crew {
             Step::Precheck(_) => (false, Value::Null, boot(self)),
             Step::Reboot(reboot) if reboot.always => {
                 let before = boot(self);
-                *self.boots.entry(host).or_default() += 1;
+                self.boot(host);
                 (true, before, boot(self))
             }
             Step::Reboot(_) => (false, boot(self), boot(self)),

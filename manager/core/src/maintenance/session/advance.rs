@@ -18,19 +18,22 @@ use crate::maintenance::state::{Reason, State};
 const STEPS: usize = 1000;
 
 impl Turn<'_> {
-    /// Does whatever is due, until nothing is.
-    pub(super) fn advance(&mut self) {
+    /// Does whatever is due, until nothing is; `told` is the state that was told last.
+    pub(super) fn advance(&mut self, told: State) {
         if self.s.is_over() {
             return;
         }
         self.refresh();
-        let told = shown_state(&self.s);
+        // One decision tells of one state: whoever follows the session sees each.
+        if shown_state(&self.s) != told {
+            self.again = true;
+            return;
+        }
         for _ in 0..STEPS {
             self.wake = None;
             if !self.step() || self.s.is_over() {
                 return;
             }
-            // One decision tells of one state: whoever follows the session sees each.
             if shown_state(&self.s) != told {
                 self.again = true;
                 return;
@@ -210,6 +213,7 @@ impl Turn<'_> {
         }
         self.enter(Stage::Done);
         self.unfence_all();
+        // A host that could not be given back stays the session's: its deletion tries again.
         self.unlock_all();
         self.s.reason = None;
         let output = self.s.warnings.join("\n");

@@ -132,7 +132,12 @@ impl Turn<'_> {
     pub(super) fn ask_session(&mut self, state: State, only: Option<&[String]>) -> bool {
         let mut fresh = false;
         for project in self.projects() {
-            let covered = self.s.questions.iter().any(|one| one.state == state && one.project == project);
+            // Who agreed to the session once is not asked again, wherever it goes on.
+            let agreed = |past: &Past| {
+                past.ack && past.state == State::Maintenance && state == past.state && past.project == project
+            };
+            let covered = self.s.questions.iter().any(|one| one.state == state && one.project == project)
+                || self.s.past.iter().any(agreed);
             if covered || !self.facts().subscribed.contains(&project) {
                 continue;
             }

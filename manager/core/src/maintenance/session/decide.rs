@@ -22,15 +22,18 @@ impl Machine for Session {
             Input::Command(Command::Reply(reply)) => turn.reply(&reply)?,
             Input::Command(Command::Delete(leave)) => turn.delete(leave),
             Input::Message(body) => match serde_json::from_value(body) {
-                Ok(ToSession::Stay(word)) => turn.stay_said(word.host, word.report),
+                Ok(ToSession::Stay(word)) => turn.stay_said(word),
                 Ok(ToSession::Move(word)) => turn.move_said(word),
                 // What nobody of this release says is no reason to stop.
                 Err(_) => {}
             },
-            Input::Timer(_) | Input::Job(_) => {}
+            // A timer that came due is there no longer, also where the clock went back since and it is to be set to the same
+            // moment again.
+            Input::Timer(_) => turn.s.wake_at = None,
+            Input::Job(_) => {}
         }
         if self.stage != Stage::Fresh || turn.s.stage != Stage::Fresh {
-            turn.advance();
+            turn.advance(self.state);
         }
         Ok(turn.finish(self))
     }

@@ -29,7 +29,7 @@ pub enum Stage {
     Starting,
     /// Plug-ins of type `pre` run on the management node.
     Pre,
-    /// It is to be found out whether there is room: never rests here.
+    /// It is to be found out whether there is room: for one decision at most.
     Evaluating,
     /// Projects are asked to shrink.
     ScalingIn,
@@ -102,6 +102,12 @@ pub struct Session {
     pub errand: Option<Errand>,
     /// Types of plug-ins on the management node that are done: they are not repeated.
     pub errands_done: BTreeSet<ActionType>,
+    /// The numbers of the last reports of stays whose hosts were at work until lately, to recognize one that is repeated.
+    #[serde(default)]
+    pub heard: Vec<(HostId, u32)>,
+    /// Hosts that a failure, or an order, left as they were: whatever becomes of them, their stays have to give them back.
+    #[serde(default)]
+    pub resting: BTreeSet<HostId>,
     /// Hosts that come after all others, because their owners refused.
     pub deferred: BTreeSet<HostId>,
     /// How often projects were asked to shrink since somebody let the session go on.
@@ -215,6 +221,9 @@ pub struct Lane {
     pub twice: bool,
     /// How often its stay was told to end.
     pub ends: u32,
+    /// The number of the last report of its stay.
+    #[serde(default)]
+    pub heard: u32,
 }
 
 /// An instance that its owner takes away.
@@ -288,6 +297,8 @@ impl Session {
             moves: Vec::new(),
             errand: None,
             errands_done: BTreeSet::new(),
+            heard: Vec::new(),
+            resting: BTreeSet::new(),
             deferred: BTreeSet::new(),
             scale_rounds: 0,
             first: None,

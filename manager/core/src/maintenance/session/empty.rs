@@ -94,6 +94,7 @@ impl<'c> Turn<'c> {
     pub(super) fn cannot_empty(&mut self, host: HostId, reason: Reason) {
         let Some(lane) = self.s.lane(host).filter(|lane| lane.stage == LaneStage::Emptying).cloned() else { return };
         self.retire(|question| question.host == Some(host));
+        self.forget_own(host);
         if lane.ask == State::PrepareMaintenance {
             return self.end_lane(host, Then::ScaleIn(reason), &ToStay::End(Leave::Exit));
         }

@@ -7,7 +7,7 @@ use hostler_common::id::HostId;
 use super::document::{Errand, LaneStage, Then};
 use super::{Stage, Turn};
 use crate::machine::{Effect, TaskChange, TaskEnd};
-use crate::maintenance::host::HostPhase;
+use crate::maintenance::host::{HostPhase, SessionHost};
 use crate::maintenance::row::Write;
 use crate::maintenance::spec::Leave;
 use crate::maintenance::state::{Reason, State};
@@ -86,6 +86,12 @@ impl Turn<'_> {
         if !self.s.lanes.is_empty() || !self.s.moves.is_empty() || self.s.errand.is_some() {
             return false;
         }
+        // Hosts that were to be tried again, and whose turn did not come, are as their failure left them.
+        for row in &mut self.rows {
+            if row.phase == HostPhase::Pending && self.s.resting.contains(&row.host) {
+                row.phase = HostPhase::Failed;
+            }
+        }
         self.unfence_all();
         self.retire_unanswered();
         self.enter(Stage::Failed);
@@ -115,23 +121,27 @@ impl Turn<'_> {
         let actor = self.actor();
         self.said("session.deleted", format!("by {actor}"));
         self.s.deleted = Some(leave);
-        if matches!(self.s.stage, Stage::Fresh | Stage::Done) {
+        let done = self.s.stage == Stage::Done;
+        if self.s.stage == Stage::Fresh || (done && self.s.resting.is_empty()) {
             self.over();
             return;
         }
         if before.is_none() {
-            let over = self.s.stage == Stage::Failed;
+            let over = done || self.s.stage == Stage::Failed;
             self.let_go_on();
             self.retire(|_| true);
-            self.tell_over();
+            if !done {
+                self.tell_over();
+            }
             if !over {
                 self.out.effects.push(Effect::Task(TaskChange::Cancelling));
             }
             self.end_errand();
             self.enter(Stage::Unwinding);
-            // A host that failed is as the failure left it: its stay gives it back.
-            let failed: Vec<_> = self.rows.iter().filter(|row| row.phase == HostPhase::Failed).cloned().collect();
-            for row in failed {
+            // A host that failed is as the failure left it, also where it was to be tried again: its stay gives it back.
+            let rests = |row: &&SessionHost| row.phase == HostPhase::Failed || self.s.resting.contains(&row.host);
+            let resting: Vec<_> = self.rows.iter().filter(rests).cloned().collect();
+            for row in resting {
                 self.open_lane(&row);
             }
         }
@@ -155,7 +165,7 @@ impl Turn<'_> {
                 self.end_lane(lane.host, Then::Pending, &ToStay::End(leave));
             } else {
                 self.warn(format!("{} could not be given back: it is left as it is", lane.name));
-                self.s.lanes.retain(|one| one.host != lane.host);
+                self.close_lane(lane.host);
             }
         }
         if !self.s.lanes.is_empty() || !self.s.moves.is_empty() || self.s.errand.is_some() {
@@ -176,8 +186,10 @@ impl Turn<'_> {
         }
     }
 
+    /// Lets go of all hosts, as long as it is not to give them back by and by.
     pub(super) fn unlock_all(&mut self) {
-        let hosts: Vec<_> = self.rows.iter().map(|row| row.host).collect();
+        let kept = |host: &HostId| self.s.stage == Stage::Done && self.s.resting.contains(host);
+        let hosts: Vec<_> = self.rows.iter().map(|row| row.host).filter(|host| !kept(host)).collect();
         self.out.writes.extend(hosts.into_iter().map(Write::Unlock));
     }
 }

@@ -49,7 +49,7 @@ impl Turn<'_> {
         let fenced: Vec<(HostId, Option<String>)> = self
             .rows
             .iter()
-            .filter(|row| row.disabled)
+            .filter(|row| row.disabled && !self.s.resting.contains(&row.host))
             .filter(resting)
             .map(|row| (row.host, row.disabled_before.clone()))
             .collect();

@@ -10,10 +10,13 @@ use crate::maintenance::policy::OnFail;
 use crate::maintenance::row::StepKind;
 use crate::maintenance::spec::{Action, ActionType};
 use crate::maintenance::state::{Phase, Reason, State};
-use crate::maintenance::word::{Order, StayReport, ToStay};
+use crate::maintenance::word::{FromStay, Order, StayReport, ToStay};
 
 /// The reason of hosts that were left out because somebody said so.
 pub const SKIPPED: &str = "host.skipped";
+
+/// How many reports of hosts that are not at work any more are remembered.
+const HEARD: usize = 64;
 
 /// The state that is told of a session.
 pub fn shown_state(session: &Session) -> State {
@@ -77,6 +80,7 @@ impl Turn<'_> {
             moved: Default::default(),
             twice: false,
             ends: 0,
+            heard: self.s.heard.iter().find(|(host, _)| *host == row.host).map_or(0, |(_, number)| *number),
         });
     }
 
@@ -136,6 +140,7 @@ impl Turn<'_> {
     /// The stay gives everything back; `then` says what becomes of the host.
     pub(super) fn end_lane(&mut self, host: HostId, then: Then, word: &ToStay) {
         self.retire(|question| question.host == Some(host));
+        self.forget_own(host);
         self.stage_lane(host, LaneStage::Ending);
         if let Some(lane) = self.lane_mut(host) {
             lane.then = Some(then);
@@ -151,12 +156,17 @@ impl Turn<'_> {
     pub(super) fn settle_host(&mut self, host: HostId, phase: HostPhase, reason: Option<Reason>) {
         let now = self.now();
         self.retire(|question| question.host == Some(host));
-        self.s.lanes.retain(|lane| lane.host != host);
+        self.forget_own(host);
+        self.close_lane(host);
         if self.s.first == Some(host) && matches!(self.s.stage, Stage::Rolling) && phase != HostPhase::Done {
             // Another one has to become the spare host, or it has to be tried again.
             self.s.first = None;
             self.enter(Stage::Evaluating);
         }
+        match phase {
+            HostPhase::Failed | HostPhase::Held => self.s.resting.insert(host),
+            _ => self.s.resting.remove(&host),
+        };
         let in_service = matches!(phase, HostPhase::Done | HostPhase::Skipped | HostPhase::Pending);
         if let Some(row) = self.row_mut(host) {
             row.phase = phase;
@@ -171,11 +181,30 @@ impl Turn<'_> {
         }
     }
 
+    /// Nobody is at work on a host any more.
+    pub(super) fn close_lane(&mut self, host: HostId) {
+        let Some(place) = self.s.lanes.iter().position(|lane| lane.host == host) else { return };
+        let lane = self.s.lanes.remove(place);
+        self.s.heard.retain(|(other, _)| *other != host);
+        if lane.heard > 0 {
+            self.s.heard.push((host, lane.heard));
+        }
+        let excess = self.s.heard.len().saturating_sub(HEARD);
+        self.s.heard.drain(..excess);
+    }
+
     /// A stay reports. What it says out of turn, or twice, changes nothing.
-    pub(super) fn stay_said(&mut self, host: HostId, report: StayReport) {
-        let Some(stage) = self.s.lane(host).map(|lane| lane.stage) else {
+    pub(super) fn stay_said(&mut self, word: FromStay) {
+        let FromStay { host, report, number, errand } = word;
+        if errand {
             return self.errand_said(host, report);
-        };
+        }
+        let Some(lane) = self.lane_mut(host) else { return };
+        if number > 0 && number <= lane.heard {
+            return;
+        }
+        lane.heard = lane.heard.max(number);
+        let stage = lane.stage;
         match (report, stage) {
             (StayReport::Empty, LaneStage::Preparing) => self.stage_lane(host, LaneStage::Emptying),
             (StayReport::Approve, LaneStage::Preparing | LaneStage::Emptying | LaneStage::Working) => {
@@ -188,7 +217,7 @@ impl Turn<'_> {
             }
             (StayReport::Failed(reason), LaneStage::Ending) => self.end_failed(host, reason),
             (StayReport::Failed(reason), _) => self.host_failed(host, reason),
-            (StayReport::Skipped(reason), _) => self.host_left(host, reason),
+            (StayReport::Skipped(reason), LaneStage::Ending) => self.host_left(host, reason),
             (StayReport::Held, LaneStage::Ending) => {
                 let text = "held out of service, as ordered";
                 self.settle_host(host, HostPhase::Held, Some(Reason::new("host.held", text)));
@@ -200,6 +229,7 @@ impl Turn<'_> {
                 StayReport::Empty
                 | StayReport::Approve
                 | StayReport::Done { .. }
+                | StayReport::Skipped(_)
                 | StayReport::Held
                 | StayReport::Unknown(_),
                 _,

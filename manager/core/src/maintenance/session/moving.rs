@@ -88,6 +88,15 @@ impl Turn<'_> {
         }
     }
 
+    /// Nobody waits any longer for owners who were to take their instances away from that host.
+    pub(super) fn forget_own(&mut self, host: HostId) {
+        let own = self.lane_mut(host).map(|lane| std::mem::take(&mut lane.own)).unwrap_or_default();
+        for (id, Own { key, .. }) in own {
+            self.ended(key, StepState::Cancelled, Value::Null, None);
+            self.recovers(&id, false);
+        }
+    }
+
     /// An instance has left its host, or does not leave it any more: from when it counts as healthy again.
     fn recovers(&mut self, id: &str, done: bool) {
         let recovery = self.group_of(id).map_or(0, |group| group.recovery_time);

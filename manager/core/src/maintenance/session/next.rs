@@ -173,7 +173,7 @@ impl Turn<'_> {
 
     fn next_host(&mut self) -> Next {
         let idle = self.s.lanes.is_empty();
-        let waiting = self.candidates();
+        let mut waiting = self.candidates();
         if waiting.is_empty() {
             return if idle && self.s.moves.is_empty() { Next::Nothing } else { Next::Wait };
         }
@@ -188,13 +188,19 @@ impl Turn<'_> {
             return Next::Wait;
         }
         if !self.enough_available() {
-            let reason = Reason::new("hosts.unavailable", "as many hosts as may be out of service at once are so");
-            return if idle { Next::Blocked(waiting[0].host, reason) } else { Next::Wait };
+            // One that is out of service already makes no difference.
+            let first = waiting[0].host;
+            waiting.retain(|row| self.s.resting.contains(&row.host));
+            if waiting.is_empty() {
+                let reason = Reason::new("hosts.unavailable", "as many hosts as may be out of service at once are so");
+                return if idle { Next::Blocked(first, reason) } else { Next::Wait };
+            }
         }
         self.choose_next(&waiting, idle)
     }
 
-    /// Hosts whose turn has not come, in their order: controllers first, the one of the manager last among them.
+    /// Hosts whose turn has not come, in their order: those that are out of service by a failure, then controllers, the one of
+    /// the manager last among them.
     fn candidates(&self) -> Vec<SessionHost> {
         let mut waiting: Vec<_> = self.rows.iter().filter(|row| row.phase == HostPhase::Pending).cloned().collect();
         waiting.sort_by_cached_key(|row| {
@@ -202,7 +208,16 @@ impl Turn<'_> {
             let manager = self.fleet(row.host).is_some_and(|host| host.manager);
             let deferred = self.s.deferred.contains(&row.host);
             let place = row.order_no.unwrap_or(u32::MAX);
-            (deferred, self.s.first != Some(row.host), !controller, controller && manager, place, row.name.clone())
+            let rests = self.s.resting.contains(&row.host);
+            (
+                deferred,
+                !rests,
+                self.s.first != Some(row.host),
+                !controller,
+                controller && manager,
+                place,
+                row.name.clone(),
+            )
         });
         waiting
     }
@@ -217,7 +232,8 @@ impl Turn<'_> {
     fn enough_available(&self) -> bool {
         let Some(most) = self.s.spec.policy.max_unavailable else { return true };
         let most = most.of(self.rows.len()).max(1);
-        let out = |row: &&SessionHost| matches!(row.phase, HostPhase::Failed | HostPhase::Held);
+        let rests = |row: &SessionHost| row.phase == HostPhase::Pending && self.s.resting.contains(&row.host);
+        let out = |row: &&SessionHost| matches!(row.phase, HostPhase::Failed | HostPhase::Held) || rests(row);
         self.s.lanes.len() + self.rows.iter().filter(out).count() < most
     }
 

@@ -132,7 +132,11 @@ impl Turn<'_> {
         (self.s.scale_rounds, self.s.blocked, self.s.first) = (0, None, None);
         let actor = self.actor();
         self.said("session.continued", format!("in {} by {actor}", target.name()));
-        self.s.state = target;
+        // What was never planned is found out in the state in which sessions begin.
+        self.s.state = match (stage, target) {
+            (Stage::Evaluating, State::StartMaintenance | State::PlannedMaintenance) => State::Maintenance,
+            _ => target,
+        };
         self.enter(stage);
         Ok(())
     }
@@ -180,7 +184,11 @@ impl Turn<'_> {
 
     fn begin_again(&mut self, host: HostId) {
         let Some(row) = self.row(host).cloned() else { return };
-        let ask = self.s.lane(host).map_or(State::PlannedMaintenance, |lane| lane.ask);
+        // One that was emptied already is the spare host no more.
+        let ask = match self.s.first == Some(host) {
+            true => State::PrepareMaintenance,
+            false => State::PlannedMaintenance,
+        };
         self.begin_stay(&row, ask);
     }
 
@@ -297,6 +305,10 @@ impl Turn<'_> {
                     }
                 }
                 (HostPhase::Failed, None) | (_, Some(LaneStage::Unknown)) => {
+                    self.open_lane(&row);
+                    self.end_lane(host, Then::Skipped(accepted), &ToStay::Skip);
+                }
+                (HostPhase::Pending, None) if self.s.resting.contains(&host) => {
                     self.open_lane(&row);
                     self.end_lane(host, Then::Skipped(accepted), &ToStay::Skip);
                 }

@@ -92,11 +92,9 @@ impl Draft<'_> {
             // It was given back before its end: checks and gates begin anew, work that is done stays done (§5.7).
             Stage::Skipped if same => {
                 let (done, boots) = (self.work_done(), std::mem::take(&mut self.next.boots));
-                self.next = Stay { done, boots, ..Stay::new(self.next.session, self.next.host) };
+                self.next = Stay { done, boots, ..self.anew() };
             }
-            Stage::Fresh | Stage::Done | Stage::Skipped => {
-                self.next = Stay::new(self.next.session, self.next.host);
-            }
+            Stage::Fresh | Stage::Done | Stage::Skipped => self.next = self.anew(),
             Stage::Failed | Stage::Unknown | Stage::Held => {}
         }
         let limit = u64::from(order.policy.host_timeout);
@@ -109,6 +107,11 @@ impl Draft<'_> {
         self.next.expired = false;
         self.next.moved_at = Some(self.now());
         self.stage(Stage::Working);
+    }
+
+    /// The stay as if nothing had been asked of it; what it says is counted on.
+    fn anew(&self) -> Stay {
+        Stay { said: self.next.said, ..Stay::new(self.next.session, self.next.host) }
     }
 
     /// Entries that are done and that leaving does not undo: the work of plug-ins, other than on storage.
@@ -137,6 +140,10 @@ impl Draft<'_> {
             // The time of a pause is nobody's fault: it begins anew.
             let limit = self.order().map_or(0, |order| u64::from(order.policy.host_timeout));
             self.next.host_until = (limit > 0).then(|| self.after(limit));
+            let now = self.now();
+            if let Some(open) = &mut self.next.open {
+                open.until = open.until.map(|until| now.after(until.since(open.since)));
+            }
         }
         self.next.paused = pause;
     }

@@ -264,6 +264,9 @@ pub struct Stay {
     /// When it last came on.
     #[serde(default)]
     pub moved_at: Option<Timestamp>,
+    /// How often it told its session something.
+    #[serde(default)]
+    pub said: u32,
 }
 
 fn pending() -> HostPhase {
@@ -296,6 +299,7 @@ impl Stay {
             plugin: None,
             host_until: None,
             moved_at: None,
+            said: 0,
         }
     }
 

@@ -62,7 +62,9 @@ impl<'a> Draft<'a> {
 
     /// Tells the session.
     pub(super) fn report(&mut self, report: StayReport) {
-        let told = ToSession::Stay(FromStay { host: self.next.host, report });
+        self.next.said += 1;
+        let errand = self.order().is_some_and(|order| order.errand);
+        let told = ToSession::Stay(FromStay { host: self.next.host, report, number: self.next.said, errand });
         let body = serde_json::to_value(told).unwrap_or(Value::Null);
         self.effect(Effect::Tell(Message { kind: SESSION.into(), subject: self.next.session.to_string(), body }));
     }

@@ -47,7 +47,7 @@ impl Stay {
             set(JOB, job.map(|job| job.due));
             set(WHEN_ONLINE, job.filter(|job| !job.taken && job.host == self.host).map(|job| job.due));
             set(LOOK, open.map_or(self.again_at, |open| open.next.filter(|_| open.job.is_none())));
-            set(LIMIT, open.and_then(|open| open.until));
+            set(LIMIT, open.and_then(|open| open.until).filter(|_| !self.paused));
             set(HOST, self.host_until.filter(|_| !self.expired && !self.paused && self.ending.is_none()));
             set(STALL, self.moved_at.map(|moved| moved.after(STALL_AFTER)));
         }

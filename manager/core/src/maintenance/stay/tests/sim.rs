@@ -207,6 +207,10 @@ impl Sim {
                 if key.starts_with("plugin.") && ended.state == StepState::Done {
                     self.done.insert((at, key.clone()));
                 }
+                if key == "leave.drain_back" && ended.state == StepState::Done {
+                    // What was given back has to be taken again.
+                    self.done.retain(|(on, key)| *on != at || !key.contains(".drain."));
+                }
                 self.ended.push((at, key, ended.state));
             }
             Write::Service { host, disabled } => {

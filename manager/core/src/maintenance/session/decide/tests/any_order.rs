@@ -64,6 +64,7 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
 fn fleet(seed: u64, workflow: Workflow) -> World {
     let mut world = World::new();
     world.rng = seed | 1;
+    world.beside = std::time::Duration::from_millis(500);
     let hosts = u128::from(2 + world.random(5));
     for n in 1..=hosts {
         let roles: &[Role] = match world.random(6) {
@@ -169,7 +170,7 @@ fn disturb(world: &mut World, disturbance: Disturbance) {
     let name = |n: u8| format!("h{n}");
     let order = |world: &mut World, update: Update| drop(world.update(update));
     match disturbance {
-        D::Steps(steps) => (0..steps).for_each(|_| drop(world.step())),
+        D::Steps(steps) => (0..steps).for_each(|_| _ = world.step()),
         D::Reply(n, state, ack, full) => {
             let project = format!("p{n}");
             let mine = world.computes.instances.iter().filter(|one| one.project == project && full);
@@ -230,7 +231,7 @@ fn report_again(world: &mut World, n: u8, report: u8) {
         _ => StayReport::Unknown(reason),
     };
     let before = world.s.state;
-    world.input(Input::Message(json!(ToSession::Stay(FromStay { host, report })))).unwrap();
+    world.input(Input::Message(json!(ToSession::Stay(FromStay { host, report, number: 0, errand: false })))).unwrap();
     assert_eq!(world.s.lane(host), None);
     assert!(world.s.state == before || world.s.reason.is_none() || world.s.reason.as_ref().unwrap().code != "stray");
 }
@@ -276,8 +277,9 @@ proptest! {
         once.doubled = false;
         let mut twice = begin(seed);
         twice.doubled = true;
-        once.run();
-        twice.run();
+        let rests = |world: &World| world.s.is_over() || world.s.paused;
+        once.until(rests);
+        twice.until(rests);
         prop_assert_eq!(once.s.state, twice.s.state);
         let phases = |world: &World| world.rows.values().map(|row| (row.name.clone(), row.phase)).collect::<Vec<_>>();
         prop_assert_eq!(phases(&once), phases(&twice));

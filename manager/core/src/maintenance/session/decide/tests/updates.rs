@@ -119,7 +119,7 @@ fn gates_open_by_approval_only() {
 fn no_host_begins_outside_of_the_window() {
     for outside in [Outside::FinishHost, Outside::Pause] {
         let mut world = fleet();
-        (5..30).for_each(|n| drop(world.host(n, &[crate::maintenance::host::Role::Compute], 4)));
+        (5..30).for_each(|n| _ = world.host(n, &[crate::maintenance::host::Role::Compute], 4));
         let mut spec = world.spec(&[]);
         // One minute a day: too short for all.
         spec.policy.window = Some(Window {

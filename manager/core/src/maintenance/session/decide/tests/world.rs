@@ -52,6 +52,7 @@ pub struct SimStay {
     resting: bool,
     worked: bool,
     entered: bool,
+    said: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +99,14 @@ pub struct World {
     pub impact: Vec<(String, Timestamp, Option<Timestamp>)>,
     /// Whether every message comes twice.
     pub doubled: bool,
+    /// How much later than at full seconds things happen: beside every deadline, where a millisecond must not decide.
+    pub beside: Duration,
     pub replies: Vec<(Reply, Result<(), Refusal>)>,
+}
+
+/// A number that follows from what takes so long, not from chance: how often it was drawn before must not matter.
+fn delay_of(what: &str) -> u64 {
+    what.bytes().fold(7, |sum, byte| sum * 31 % 1009 + u64::from(byte))
 }
 
 pub fn host_id(n: u128) -> HostId {
@@ -145,6 +153,7 @@ impl World {
             move_faults: BTreeMap::new(),
             impact: Vec::new(),
             doubled: false,
+            beside: Duration::ZERO,
             replies: Vec::new(),
         }
     }
@@ -262,7 +271,8 @@ impl World {
     }
 
     fn context(&mut self) -> Context<Facts> {
-        let seed = u128::from(self.random(u64::MAX)) << 64 | u128::from(self.seq);
+        // Apart from chance: an input that changes nothing must not change what comes later.
+        let seed = (u128::from(self.seq) + 1).wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645);
         let mut facts = self.facts.clone();
         facts.rows = self.rows.values().cloned().collect();
         facts.fleet.clone_from(&self.fleet);
@@ -284,6 +294,7 @@ impl World {
     pub fn input(&mut self, input: Input<Command>) -> Result<(), Refusal> {
         let cx = self.context();
         let before = self.s.clone();
+        let ordered = matches!(&input, Input::Command(Command::Update(update)) if update.state.is_some());
         let decision = before.decide(input, &cx)?;
         self.seq += 1;
         let document = serde_json::to_string(&decision.next).unwrap();
@@ -298,7 +309,7 @@ impl World {
         for effect in decision.effects {
             self.perform(effect);
         }
-        rules::hold(&before, self);
+        rules::hold(&before, self, ordered);
         Ok(())
     }
 
@@ -334,7 +345,7 @@ impl World {
 
     pub fn after(&mut self, delay: u64, happening: Happening) {
         self.seq += 1;
-        self.queue.push((self.now.after(seconds(delay)), self.seq, happening));
+        self.queue.push((self.now.after(seconds(delay) + self.beside), self.seq, happening));
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -345,7 +356,7 @@ impl World {
             Effect::Task(_) => {}
             Effect::Tell(message) if message.kind == MOVE => {
                 let order: MoveOrder = serde_json::from_value(message.body).unwrap();
-                let delay = 1 + self.random(20);
+                let delay = 1 + delay_of(&order.instance) % 20;
                 self.impact.push((order.instance.clone(), self.now, None));
                 self.after(delay, Happening::Moved(order, message.subject.parse().unwrap()));
             }
@@ -357,7 +368,7 @@ impl World {
     fn stay_told(&mut self, subject: &str, word: ToStay) {
         let mut stay = self.stays.remove(subject).unwrap_or_default();
         let later = |report, stay: &SimStay| Happening::Stay(subject.into(), stay.epoch, report);
-        let delay = 1 + self.random(5);
+        let delay = 1 + delay_of(subject) % 5;
         match word {
             ToStay::Begin(order) => {
                 stay.epoch += 1;
@@ -414,8 +425,10 @@ impl World {
             if matches!(report, StayReport::Done { .. } | StayReport::Skipped(_)) && !order.errand {
                 self.service(order.host, order.disabled_before.clone());
             }
+            stay.said += 1;
+            let word = FromStay { host: order.host, report, number: stay.said, errand: order.errand };
             self.stays.insert(subject.into(), stay);
-            return self.message(&ToSession::Stay(FromStay { host: order.host, report }));
+            return self.message(&ToSession::Stay(word));
         }
         self.stays.insert(subject.into(), stay);
     }
