@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Kind};
 
+/// Fewer columns are taken for no answer.
+const WIDTH_MIN: u16 = 10;
+
 /// The form in which data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -220,7 +223,8 @@ pub fn json(value: &Value) -> String {
 fn terminal_width() -> Option<u16> {
     let mut table = comfy_table::Table::new();
     table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    table.width()
+    // A terminal that does not know how wide it is says nothing, or one.
+    table.width().filter(|width| *width >= WIDTH_MIN)
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ impl State {
 #[derive(Debug)]
 pub struct Systemd {
     bus: Bus,
+    /// Whether systemd tells this connection of the ends of jobs: it refuses to be asked for that twice.
+    told: bool,
 }
 
 fn unreachable(error: impl std::fmt::Display) -> Failure {
@@ -65,7 +67,7 @@ impl Systemd {
         }
         let mut bus = Bus::connect(Path::new("/")).map_err(unreachable)?;
         bus.wait_up_to(ANSWER).map_err(unreachable)?;
-        Ok(Self { bus })
+        Ok(Self { bus, told: false })
     }
 
     fn manager(&mut self, member: &str, body: &Body) -> io::Result<Vec<u8>> {
@@ -162,8 +164,11 @@ impl Systemd {
     /// The result of a job.
     fn job(&mut self, unit: &str, action: UnitAction) -> io::Result<String> {
         // Before the job is made: its end may come before we know its name.
-        self.bus.listen(SYSTEMD_MANAGER)?;
-        self.manager("Subscribe", &Body::default())?;
+        if !self.told {
+            self.bus.listen(SYSTEMD_MANAGER)?;
+            self.manager("Subscribe", &Body::default())?;
+            self.told = true;
+        }
         let method = match action {
             UnitAction::Start => "StartUnit",
             UnitAction::Stop => "StopUnit",

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub(super) struct Cli<'a>(pub(super) &'a Manager);
 
 impl Cli<'_> {
-    fn output(&self, words: &[&str]) -> Output {
+    pub(super) fn output(&self, words: &[&str]) -> Output {
         let mut command = Command::new(binary("hostler"));
         command.args(words).env_remove("HOSTLER_STATE_DIR");
         command.envs([("HOSTLER_URL", self.0.url.as_str()), ("HOSTLER_TOKEN", self.0.token())]).output().unwrap()
@@ -23,13 +23,13 @@ impl Cli<'_> {
     }
 
     /// The same as JSON.
-    fn json(&self, words: &[&str]) -> Value {
+    pub(super) fn json(&self, words: &[&str]) -> Value {
         let text = self.says(&[words, &["-o", "json"]].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}: {text}"))
     }
 
     /// The exit code of a command that must fail, and its complaint.
-    fn fails(&self, words: &[&str]) -> (Option<i32>, String) {
+    pub(super) fn fails(&self, words: &[&str]) -> (Option<i32>, String) {
         let output = self.output(words);
         assert!(!output.status.success(), "{words:?}: {output:?}");
         (output.status.code(), String::from_utf8(output.stderr).unwrap())

@@ -11,6 +11,7 @@ mod fleet;
 mod hooks;
 mod hooks_lab;
 mod maintenance;
+mod maintenance_cli;
 mod pki;
 mod scripts;
 mod site;

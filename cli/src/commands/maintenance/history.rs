@@ -29,7 +29,7 @@ pub struct HistoryArgs {
     state: Option<String>,
     /// With the end of the output of each
     #[arg(long)]
-    output: bool,
+    with_output: bool,
 }
 
 /// Runs the command.
@@ -45,7 +45,7 @@ pub async fn run(context: &Context, client: &Client, args: HistoryArgs) -> Resul
         return Ok(());
     }
     context.output.data(&Value::from(steps.as_slice()), |theme| {
-        if args.output { with_output(theme, &steps) } else { table::list(theme, &columns(), &steps) }
+        if args.with_output { with_output(theme, &steps) } else { table::list(theme, &columns(), &steps) }
     })
 }
 

@@ -14,7 +14,6 @@ use crate::output::human;
 #[must_use]
 pub fn lines(before: Option<&Value>, now: &Value, at: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
-    let old = |path: &str| before.map(|before| show(before, path));
     let whole = |value: &Value| format!("{}, {}, {} %", show(value, "state"), phase(value), show(value, "percent"));
     if before.map(whole) != Some(whole(now)) {
         lines.push(format!("session: {}", whole(now)));
@@ -39,8 +38,9 @@ pub fn lines(before: Option<&Value>, now: &Value, at: Timestamp) -> Vec<String> 
     let warned: Vec<&Value> = before.map(|before| list(before, "warnings").iter().collect()).unwrap_or_default();
     let fresh = list(now, "warnings").iter().filter(|line| !warned.contains(line));
     lines.extend(fresh.filter_map(Value::as_str).map(|line| format!("warning: {}", human::clean(line))));
-    if old("reason.text") != Some(show(now, "reason.text")) && now["reason"].is_object() {
-        lines.push(format!("session: {}", first(&show(now, "reason.text"))));
+    let reason = string(now, "reason.text");
+    if let Some(text) = reason.filter(|_| before.and_then(|before| string(before, "reason.text")) != reason) {
+        lines.push(format!("session: {}", first(text)));
     }
     lines
 }

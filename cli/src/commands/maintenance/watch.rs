@@ -86,7 +86,7 @@ fn outcome(now: &Value) -> Result<(), Failure> {
         why.push_str(&format!("\n  failed: {}", failed.join(", ")));
     }
     Err(Failure::new(Kind::Failed, what("failed"), why).hint(format!(
-        "`hostler maintenance history {called} --output` has what was printed; then `retry {called}`, `skip {called} HOST` or \
+        "`hostler maintenance history {called} --with-output` has what was printed; then `retry {called}`, `skip {called} HOST` or \
          `delete {called}`"
     )))
 }
@@ -115,7 +115,6 @@ impl View {
         let at = moment(now);
         if let Some(picture) = &self.picture {
             picture.set_message(screen::frame(&self.output.theme_now(), now, at).trim_end().to_owned());
-            picture.tick();
         } else if self.output.for_people() {
             for line in story::lines(self.before.as_ref(), now, at) {
                 let stamp = human::moment(&show(now, "now"));

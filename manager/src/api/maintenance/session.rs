@@ -16,7 +16,7 @@ use super::error::{Failure, shown};
 use super::path::session_id;
 use super::render::Names;
 use super::transport::Call;
-use super::{create, fields, render, update};
+use super::{create, fields, moment, render, update};
 use crate::api::replay::{self, Entrance};
 use crate::store;
 use crate::store::host::host_numbers;
@@ -230,7 +230,8 @@ pub(super) async fn plan(call: &Call<'_>, id: &str) -> Result<Response<Body>, Fa
 async fn rehearsed(call: &Call<'_>, spec: Spec) -> Result<Response<Body>, Failure> {
     let named = spec.hosts.clone();
     // The whole of it, with what the configuration adds: whoever reads the plan sees by which rules it was made.
-    let session = json!(spec);
+    let mut session = json!(spec);
+    session["maintenance_at"] = moment::text(spec.maintenance_at).into();
     match call.engine().session_plan(spec).await {
         Ok(plan) => {
             let plan = shown_plan(call, &plan).await?;

@@ -26,7 +26,7 @@ async fn must_wait(rack: &Rack<'_>) -> Session {
     let session = rack.upgrade(only(HOSTS[2])).await;
     let waits = |detail: &Value| detail["hosts"][0]["phase"] == "waiting_health";
     let detail = session.wait(&rack.manager, LONG, "the other session waits", waits).await;
-    assert!(detail["hosts"][0]["reason"]["text"].as_str().unwrap().contains("OSD"), "{detail}");
+    assert!(detail["hosts"][0]["reason"]["text"].to_string().to_lowercase().contains("osd"), "{detail}");
     tokio::time::sleep(WATCHED).await;
     let shown = session.host(&rack.manager, HOSTS[2]).await;
     assert_eq!(shown["phase"], "waiting_health", "{shown}");

@@ -45,7 +45,7 @@ impl<'a> Site<'a> {
 async fn spec_9_17_plug_ins_that_succeed_skip_reboot_and_talk_much() {
     let Some(lab) = Lab::start().unwrap() else { return };
     let site = Site::start(&lab).await;
-    let tell = "#!/bin/sh\ncat >/var/log/told\nenv | sort >>/var/log/told\n\
+    let tell = "#!/bin/sh\n(cat; echo) >/var/log/told\nenv | sort >>/var/log/told\n\
                 echo '{\"state\": \"DONE\", \"changed\": true, \"facts\": {\"bundle\": 7}}'\n";
     let schema = json!({ "type": "object", "required": ["bundle"], "properties": { "bundle": { "type": "string" } } });
     site.plugin("tell", tell, json!({ "params": schema, "types": ["host"] })).await;

@@ -23,7 +23,7 @@ if [ -e /root/broken ]; then echo 'the tool is broken'; exit 1; fi
 if [ -n \"$2\" ]; then touch /run/reboot-required; echo tool >>/run/reboot-required.pkgs; fi";
 
 /// Every boot leaves its id.
-const BOOTS: &str = "[Unit]\nDescription=Notes the boot\n[Service]\nType=oneshot\n\
+const BOOTS: &str = "[Unit]\nDescription=Notes the boot\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
                      ExecStart=/bin/sh -c 'cat /proc/sys/kernel/random/boot_id >>/var/log/boots'\n\
                      [Install]\nWantedBy=multi-user.target\n";
 
@@ -79,7 +79,7 @@ impl<'a> Rack<'a> {
         let mut wanted = json!({
             "hosts": HOSTS,
             "actions": [packages, super::session::script("note")],
-            "policy": { "storage": { "stable_for": 1 } },
+            "policy": { "storage": { "stable_for": 0 } },
         });
         wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Session::create(&self.manager, wanted).await

@@ -90,7 +90,8 @@ async fn upgraded(kills: u32) {
     }
     let began = Instant::now();
     let writer = rack.storage.writer("data").unwrap();
-    let session = rack.upgrade(json!({})).await;
+    let stable_for = u32::from(kills == 0);
+    let session = rack.upgrade(json!({ "policy": { "storage": { "stable_for": stable_for } } })).await;
     haunt(&mut rack, &session, kills).await;
     let limit = Instant::now() + LONG;
     while !over(&session.detail(&rack.manager).await) && Instant::now() < limit {

@@ -48,7 +48,7 @@ fn whole(session: &Session) -> Option<Wait> {
     let since = Some(session.since);
     let policy = &session.spec.policy;
     let wait = match session.phase {
-        Phase::Paused => Wait::new("resume", "somebody to let it go on: it is paused").of_people(),
+        Phase::Paused => Wait::new("resume", "somebody to let it go on, as it is paused").of_people(),
         Phase::Pausing => Wait::new("pausing", "steps in flight to end: it pauses then"),
         Phase::WaitingStart => Wait::new("start", "its start").within(since, Some(session.spec.maintenance_at)),
         Phase::WaitingWindow => {
@@ -66,7 +66,7 @@ fn whole(session: &Session) -> Option<Wait> {
         }
         Phase::Unwinding => Wait::new("unwinding", "everything that it changed to be given back"),
         Phase::Over if session.stage == Stage::Failed => {
-            Wait::new("continue", "somebody to let it go on or delete it: it failed").of_people()
+            Wait::new("continue", "somebody to retry or delete it, as it failed").of_people()
         }
         Phase::Over | Phase::WaitingApproval | Phase::WaitingHealth | Phase::WaitingReplies | Phase::Working => {
             return working(session);

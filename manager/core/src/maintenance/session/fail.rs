@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hostler_common::id::HostId;
+
 use super::document::{Errand, LaneStage, Then};
 use super::{Stage, Turn};
 use crate::machine::{Effect, TaskChange, TaskEnd};
@@ -29,7 +31,9 @@ impl Turn<'_> {
         self.enter(Stage::Failing);
         self.retire(|question| question.host.is_some());
         for host in self.lanes_in(&[LaneStage::Preparing, LaneStage::Emptying]) {
-            self.end_lane(host, Then::Pending, &ToStay::End(Leave::Exit));
+            if !self.at_work(host) {
+                self.end_lane(host, Then::Pending, &ToStay::End(Leave::Exit));
+            }
         }
         // Whoever lets the session go on decides about outcomes that are unknown, too.
         for host in self.lanes_in(&[LaneStage::Unknown]) {
@@ -38,6 +42,19 @@ impl Turn<'_> {
             self.settle_host(host, HostPhase::Failed, Some(Reason::new("step.outcome_unknown", text).on(host, name)));
         }
         self.end_errand();
+    }
+
+    /// Whether the stay of a host is past its preparations: one whose host has no instances does not say so.
+    fn at_work(&self, host: HostId) -> bool {
+        let phases = [
+            HostPhase::StorageEntry,
+            HostPhase::Working,
+            HostPhase::Rebooting,
+            HostPhase::Verifying,
+            HostPhase::StorageExit,
+            HostPhase::Soaking,
+        ];
+        self.row(host).is_some_and(|row| phases.contains(&row.phase))
     }
 
     /// Takes back every rest, so that hosts can finish.

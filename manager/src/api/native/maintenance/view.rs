@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::store::maintenance::SessionRow;
 
 /// How many hosts are named in each phase, and how many are shown one by one.
-const NAMES_MAX: usize = 50;
+const NAMES_MAX: usize = 1000;
 const HOSTS_MAX: usize = 200;
 
 /// A session as lists show it.
