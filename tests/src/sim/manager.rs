@@ -80,7 +80,6 @@ impl Manager {
             certificate_life: Duration::from_secs(86_400 * 365),
             max_clock_skew: Duration::from_secs(3600),
             max_connections: 100,
-            downloads: dir.join("downloads"),
             watch: Watch::default(),
         };
         let fleet = Fleet::new(engine.clone(), ca, settings);
