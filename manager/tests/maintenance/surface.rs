@@ -35,6 +35,8 @@ fn table() -> Vec<(String, &'static str, u16)> {
         ("/v1/instance/3f7a".into(), "DELETE, GET, HEAD, OPTIONS, PUT", 404),
         ("/v1/instance_group".into(), read, 200),
         (format!("/v1/instance_group/{NOBODY}"), "DELETE, GET, HEAD, OPTIONS, PUT", 404),
+        ("/v1/subscription".into(), "GET, HEAD, OPTIONS, POST", 200),
+        (format!("/v1/subscription/{NOBODY}"), "DELETE, GET, HEAD, OPTIONS", 404),
     ]
 }
 
