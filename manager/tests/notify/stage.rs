@@ -14,6 +14,7 @@ use hostler_common::step::{Step, StepResult};
 use hostler_common::time::Clock as _;
 use hostler_core::event::Recorded;
 use hostler_core::maintenance::instance::{Instance, InstanceState, Size};
+use hostler_core::maintenance::notice;
 use hostler_core::webhook::{Phase, Webhook};
 use hostler_manager::engine::compute::Memory;
 use hostler_manager::store::event::event_list;
@@ -202,7 +203,7 @@ impl Stage {
     pub async fn told(&self) -> Vec<Recorded> {
         let mut connection = self.api.engine.store.read().await.unwrap();
         let all = event_list(&mut connection, EventNumber(0), 100_000).await.unwrap();
-        all.into_iter().filter(|event| event.kind.starts_with("maintenance.")).collect()
+        all.into_iter().filter(|event| notice::is_notice(&event.kind)).collect()
     }
 
     /// Subscribes as somebody; the answer.

@@ -6,8 +6,8 @@ use hostler_common::id::{HostId, JobId};
 use hostler_common::job::{Captured, JobSpec, JobState, Outcome, Work};
 use hostler_common::script::ScriptRun;
 use hostler_manager::store::job::{
-    Place, job_adopt, job_cancel, job_counts, job_find, job_insert, job_insert_all, job_open, job_places, job_prune,
-    job_scripts, job_update, job_update_all,
+    Place, job_adopt, job_all_open, job_cancel, job_counts, job_find, job_insert, job_insert_all, job_open, job_places,
+    job_prune, job_scripts, job_update, job_update_all,
 };
 use hostler_manager::store::machine::machine_insert;
 use hostler_manager::store::{Error, Store};
@@ -89,6 +89,9 @@ async fn open_jobs_are_those_without_outcome_oldest_first(bed: Bed) {
     let states: Vec<_> = open.iter().map(|job| (job.spec.id, job.state)).collect();
     let expected = [(1, JobState::Queued), (3, JobState::Delivered), (5, JobState::Running)];
     assert_eq!(states, expected.map(|(n, state)| (spec(n, host).id, state)));
+    let all = job_all_open(&mut connection).await.unwrap();
+    let all: Vec<JobId> = all.into_iter().map(|job| job.spec.id).collect();
+    assert_eq!(all, [spec(1, host), spec(3, host), spec(4, other), spec(5, host)].map(|spec| spec.id));
     let mut counts = job_counts(&mut connection).await.unwrap();
     counts.sort();
     let expected = [("delivered", 1), ("failed", 1), ("lost", 1), ("queued", 2), ("running", 1)];

@@ -13,9 +13,9 @@ use hostler_core::maintenance::state::{Reason, State};
 use hostler_manager::store::maintenance::{
     DownloadRow, DownloadState, Figures, Filter, NewSession, ProjectRow, SessionChange, StayRow, StepFilter,
     download_put, download_rows, download_wanted, figures, host_put_all, host_remove, host_row, host_rows, impacted,
-    instance_page, instance_put_all, instance_remove, instance_rows, phase_counts, project_put_all, project_rows,
-    session_active, session_expired, session_get, session_insert, session_list, session_number, session_prune,
-    session_update, stay_put_all, step_put_all, step_rows,
+    instance_page, instance_put_all, instance_remove, instance_rows, phase_counts, plugin_stands, project_put_all,
+    project_rows, session_active, session_expired, session_get, session_insert, session_list, session_number,
+    session_prune, session_update, stay_put_all, step_put_all, step_rows,
 };
 use hostler_manager::store::{Error, Store};
 use hostler_tests::both::Bed;
@@ -292,8 +292,8 @@ async fn steps_begin_once_and_end_once(bed: Bed) {
     assert_eq!(all.len(), 122);
     assert!(all.windows(2).all(|pair| pair[0].number < pair[1].number));
     let (first, second) = (&all[0], &all[1]);
-    assert_eq!((first.state.as_str(), first.started_at, first.actor.as_deref()), ("RUNNING", at(1), Some("me")));
-    assert_eq!(first.finished_at, None, "what begins again and ends in the same breath is the first one still");
+    assert_eq!((first.state.as_str(), first.started_at, first.actor.as_deref()), ("DONE", at(1), Some("me")));
+    assert_eq!(first.finished_at, Some(at(3)), "the first begin and the first end that was said for itself count");
     assert_eq!(
         (second.state.as_str(), second.finished_at, &second.input),
         ("DONE", Some(at(1)), &json!({"a": "\u{0}"}))
@@ -302,6 +302,9 @@ async fn steps_begin_once_and_end_once(bed: Bed) {
     assert_eq!(second.error.as_ref().map(|error| error.code.as_str()), Some("x.y"));
     let gates = StepFilter { kind: Some("gate".into()), host, state: None };
     assert_eq!(step_rows(&mut connection, session, &gates, 0, 9).await.unwrap().len(), 1);
+    let stands = plugin_stands(&mut connection, session).await.unwrap();
+    assert_eq!(stands.len(), 1, "the last of each name on each host: {stands:?}");
+    assert_eq!((stands[0].host, stands[0].state.as_str()), (host, "RUNNING"));
     let running = StepFilter { state: Some("RUNNING".into()), ..StepFilter::default() };
     let next = step_rows(&mut connection, session, &running, first.number, 3).await.unwrap();
     assert_eq!(next.iter().map(|step| step.kind.as_str()).collect::<Vec<_>>(), ["plugin"; 3]);

@@ -3,7 +3,7 @@
 use hostler_common::id::{EventNumber, MachineId, WebhookId};
 use hostler_core::machine::{Event, Machine as _};
 use hostler_core::webhook::Webhook;
-use hostler_manager::store::event::{event_find, event_insert, event_newest};
+use hostler_manager::store::event::{event_before, event_find, event_insert, event_newest};
 use hostler_manager::store::machine::machine_insert;
 use hostler_manager::store::webhook::{
     DEAD_LETTERS_MAX, DeadLetter, dead_letter_count, dead_letter_delete, dead_letter_exists, dead_letter_list,
@@ -87,4 +87,6 @@ async fn events_are_found(bed: Bed) {
     let found = event_find(&mut connection, number).await.unwrap().unwrap();
     assert_eq!((found.number, found.kind.as_str(), &found.data["a"]), (number, "host.deleted", &json!(UNICODE)));
     assert!(event_find(&mut connection, EventNumber(99)).await.unwrap().is_none());
+    assert_eq!(event_before(&mut connection, at(1)).await.unwrap(), EventNumber(0));
+    assert_eq!(event_before(&mut connection, at(2)).await.unwrap(), number);
 }
