@@ -25,8 +25,8 @@ const LOCKED: Duration = Duration::from_secs(600);
 const AGAIN: Duration = Duration::from_secs(2);
 /// How long one run may take; the deadline of the job is mostly shorter.
 const RUN: Duration = Duration::from_secs(4 * 3600);
-/// The longest end of a program's complaints that is handed on, in bytes.
-const TAIL: usize = 2000;
+/// The longest ends of what a program wrote, and of what it complained, that are handed on, in bytes.
+const TAIL: usize = 1000;
 
 /// A version of a package that is installed, by name.
 type Installed = BTreeSet<(String, String)>;
@@ -123,11 +123,20 @@ fn execute(argv: &[String]) -> Result<Ended, String> {
     if ended.good() {
         return Ok(ended);
     }
-    let mut from = ended.complaint.len().saturating_sub(TAIL);
-    while !ended.complaint.is_char_boundary(from) {
+    // Which package it was, and what its script said, is in what it wrote: apt hands on there what dpkg complains.
+    let wrote = String::from_utf8_lossy(&ended.output);
+    let texts = [argv.join(" ") + ": " + &ended.reason(), tail(&wrote).to_owned(), tail(&ended.complaint).to_owned()];
+    Err(texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"))
+}
+
+/// The end of a text, for people.
+fn tail(text: &str) -> &str {
+    let text = text.trim_end();
+    let mut from = text.len().saturating_sub(TAIL);
+    while !text.is_char_boundary(from) {
         from += 1;
     }
-    Err(format!("{}: {}\n{}", argv.join(" "), ended.reason(), &ended.complaint[from..]))
+    &text[from..]
 }
 
 /// What changed.
