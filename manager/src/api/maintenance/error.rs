@@ -23,14 +23,15 @@ pub(super) struct Failure {
     status: StatusCode,
     code: &'static str,
     message: String,
-    more: Map<String, Value>,
+    /// Boxed: failures are as good as never, and every result has room for one.
+    more: Box<Map<String, Value>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Failure {
     /// A failure with that status, stable code and text.
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), more: Map::new(), headers: Vec::new() }
+        Self { status, code, message: message.into(), more: Box::default(), headers: Vec::new() }
     }
 
     /// 400: what was sent cannot be read.
@@ -119,7 +120,7 @@ impl Failure {
             body.insert("message".into(), self.message.into());
             body.insert("code".into(), self.code.into());
             body.insert("request_id".into(), id.as_str().into());
-            body.extend(self.more);
+            body.extend(*self.more);
             Value::Object(body)
         };
         let mut response = raw(self.status, body.to_string().into());

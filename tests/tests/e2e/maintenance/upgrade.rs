@@ -15,7 +15,7 @@ struct Random(u64);
 impl Random {
     fn new() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        println!("the seed of the delays is {}", now.subsec_nanos());
+        eprintln!("the seed of the delays is {}", now.subsec_nanos());
         Self(u64::from(now.subsec_nanos()))
     }
 
@@ -75,7 +75,7 @@ fn one_at_a_time(seen: &[Sight]) {
 }
 
 fn all_written(written: &Written) {
-    println!("{} writes, the slowest took {:.1} s", written.written, written.slowest);
+    eprintln!("{} writes, the slowest took {:.1} s", written.written, written.slowest);
     assert!(written.failed.is_empty(), "writes failed: {written:?}");
     assert!(written.wrong.is_empty(), "what was written is not there: {written:?}");
     assert!(written.written > 100, "{written:?}");
@@ -100,7 +100,7 @@ async fn upgraded(kills: u32) {
     }
     let written = writer.finish().unwrap();
     let told = session.told(&rack.manager).await;
-    println!("the session took {:.0?}\n{told}", began.elapsed());
+    eprintln!("the session took {:.0?}\n{told}", began.elapsed());
     assert_eq!(session.state(&rack.manager).await, "MAINTENANCE_DONE", "{}", rack.logs());
     all_written(&written);
     one_at_a_time(&written.seen);
