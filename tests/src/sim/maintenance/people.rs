@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use hostler_common::error::Class;
-use hostler_common::id::SessionId;
+use hostler_common::id::{EventNumber, SessionId};
 use hostler_common::time::Clock as _;
 use hostler_core::machine::Machine as _;
 use hostler_core::maintenance::constraint::InstanceConstraint;
@@ -41,6 +41,8 @@ pub struct Accepted {
     pub project: String,
     /// To what.
     pub state: State,
+    /// The newest event before that.
+    pub after: EventNumber,
 }
 
 /// What it means that somebody's request was answered so: `None` if the manager is gone.
@@ -258,7 +260,9 @@ impl World {
             let session = one.data["session_id"].as_str().and_then(|id| id.parse().ok());
             let (Some(state), Some(session)) = (state, session) else { continue };
             let again = |accepted: &Accepted| {
-                accepted.session == session && accepted.project == one.subject && accepted.state == state
+                (accepted.session, accepted.state) == (session, state)
+                    && accepted.project == one.subject
+                    && accepted.after < one.number
             };
             if state == State::Maintenance
                 && let Some(before) = self.accepted.iter().find(|one| again(one))
@@ -296,6 +300,7 @@ impl World {
         {
             self.compute.remove(one);
         }
+        let after = event::event_newest(&mut *self.manager.engine.store.read().await?).await?;
         for again in [false, true] {
             if again && !self.random.chance(25) {
                 continue;
@@ -316,7 +321,7 @@ impl World {
                             .retain(|one| (one.session, one.state) != (session, state) || one.project != project);
                     }
                     if ack && !again {
-                        self.accepted.push(Accepted { session, project: project.clone(), state });
+                        self.accepted.push(Accepted { session, project: project.clone(), state, after });
                     }
                 }
                 None | Some(Err(_)) => {}
@@ -330,13 +335,14 @@ impl World {
         let mut connection = self.manager.engine.store.read().await?;
         let found = machine::machine_find::<Session>(&mut connection, Session::KIND, &session.to_string()).await?;
         let Some(machine) = found.map(|record| record.machine) else { return Ok(()) };
-        let wanted = if reply.ack { Answer::Ack } else { Answer::Nack };
-        let open = machine.questions.iter().any(|one| {
-            one.project == reply.project && one.state == reply.state && (one.answer == wanted || !reply.ack)
-        });
+        // A refusal may be overruled in the decision that takes it.
+        let open = machine
+            .questions
+            .iter()
+            .any(|one| one.project == reply.project && one.state == reply.state && one.answer == Answer::Ack);
         let past = machine.past.iter().any(|one| one.project == reply.project && one.state == reply.state);
         let presumed = machine.questions.iter().any(|one| one.answer == Answer::Presumed);
-        ensure!(open || past || presumed, "an answer that was accepted is lost: {reply:?} {machine:?}");
+        ensure!(!reply.ack || open || past || presumed, "an answer that was accepted is lost: {reply:?} {machine:?}");
         Ok(())
     }
 }

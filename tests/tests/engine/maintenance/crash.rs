@@ -24,7 +24,6 @@ on_both!(
 );
 
 /// A project that agrees to everything as soon as it hears of it, and remembers to what it agreed.
-#[derive(Default)]
 struct Tenant {
     heard: EventNumber,
     open: Vec<Reply>,
@@ -32,6 +31,10 @@ struct Tenant {
 }
 
 impl Tenant {
+    fn new() -> Self {
+        Self { heard: EventNumber(0), open: Vec::new(), agreed: BTreeSet::new() }
+    }
+
     /// Hears, and answers; an error is one of the store.
     async fn act(&mut self, crew: &Crew, id: SessionId) -> Result<(), Error> {
         let mut connection = crew.engine.store.read().await?;
@@ -94,7 +97,7 @@ async fn a_session_survives_the_end_of_its_manager_at_every_commit(bed: Bed) {
         let Some(other) = Bed::new(bed.kind).await.unwrap() else { return };
         let mut crew = Crew::new(other, 2).await;
         let id = crew.engine.session_create(crew.spec(&["dummy", "reboot"]), "admin").await.unwrap();
-        let deaths = with_short_lives(&mut crew, lives, id, &mut Tenant::default()).await;
+        let deaths = with_short_lives(&mut crew, lives, id, &mut Tenant::new()).await;
         assert!(deaths > 2, "{deaths}");
         assert_eq!(crew.state(id).await, State::MaintenanceDone);
         assert_eq!(crew.count("dummy"), [1, 1], "{lives}");
@@ -117,7 +120,7 @@ async fn an_instance_moves_once_however_often_managers_die(bed: Bed) {
         let instance = crew.instance(1, crew.hosts[0]);
         let spec = hostler_core::maintenance::spec::Spec { hosts: vec!["host-0001".into()], ..crew.spec(&["dummy"]) };
         let id = crew.engine.session_create(spec, "admin").await.unwrap();
-        with_short_lives(&mut crew, lives, id, &mut Tenant::default()).await;
+        with_short_lives(&mut crew, lives, id, &mut Tenant::new()).await;
         assert_eq!(crew.state(id).await, State::MaintenanceDone, "{:?}", crew.rows(id).await);
         assert_eq!(crew.compute.performed(&instance), 1);
         assert_eq!(crew.compute.host_of(&instance), Some(crew.hosts[1]));
@@ -136,7 +139,7 @@ async fn spec_9_09_killed_at_every_step_boundary_nothing_is_done_or_asked_twice(
         // The third host is empty.
         let ids: Vec<String> = (0..3).map(|n| crew.instance(n, crew.hosts[n as usize % 2])).collect();
         commit!(crew.engine.store, tx => maintenance::listener_put(tx, "tenant", "test", None).await).unwrap();
-        let mut tenant = Tenant::default();
+        let mut tenant = Tenant::new();
         let id = crew.engine.session_create(crew.spec(&["dummy", "reboot"]), "admin").await.unwrap();
         let deaths = with_short_lives(&mut crew, lives, id, &mut tenant).await;
         assert!(deaths > 10, "{deaths}");

@@ -42,6 +42,17 @@ impl Turn<'_> {
         }
     }
 
+    /// Gives back the fence of a host whose stay ended before it had one of its own, and so had none to give back.
+    pub(super) fn unfence(&mut self, host: HostId) {
+        let reason = self.fence_reason();
+        if self.fleet(host).is_none_or(|one| one.disabled.as_ref() != Some(&reason)) {
+            return;
+        }
+        let before = self.row(host).and_then(|row| row.disabled_before.clone());
+        self.out.writes.push(Write::Service { host, disabled: before });
+        self.noted(StepKind::Enable, "unfence", Some(host), json!({}));
+    }
+
     /// Gives back every fence whose host is not at work, and did not stay out of service by a failure or an order.
     pub(super) fn unfence_all(&mut self) {
         let resting =

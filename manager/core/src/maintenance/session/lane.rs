@@ -179,6 +179,9 @@ impl Turn<'_> {
                 _ => (None, None),
             };
         }
+        if in_service {
+            self.unfence(host);
+        }
     }
 
     /// Nobody is at work on a host any more.
