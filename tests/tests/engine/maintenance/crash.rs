@@ -30,6 +30,12 @@ struct Tenant {
     agreed: BTreeSet<(State, Vec<(String, HostId)>)>,
 }
 
+impl Default for Tenant {
+    fn default() -> Self {
+        Self { heard: EventNumber(0), open: Vec::new(), agreed: BTreeSet::new() }
+    }
+}
+
 impl Tenant {
     fn new() -> Self {
         Self { heard: EventNumber(0), open: Vec::new(), agreed: BTreeSet::new() }
