@@ -16,6 +16,7 @@ mod occurrence;
 mod operation;
 pub mod output;
 mod refresh;
+mod report;
 mod retain;
 mod rule;
 mod run;

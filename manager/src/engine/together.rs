@@ -14,7 +14,8 @@ use hostler_core::machine::{Context, Decision, Effect, Input, Machine as _, Task
 use hostler_core::run::{Facts, Run};
 use tokio::sync::oneshot;
 
-use super::run::{Wakes, commit, deliver, heeds, is_news, take_quietly};
+use super::report::{heeds, is_news, take_quietly};
+use super::run::{Wakes, commit, deliver};
 use super::run_script::next_targets;
 use super::{Engine, RunDomain, Turn};
 use crate::store::job::Place;

@@ -143,7 +143,7 @@ async fn sessions_are_listed_newest_last_and_narrowed(bed: Bed) {
 async fn what_lists_show_changes_and_the_first_deletion_stays(bed: Bed) {
     let store = bed.open().await.unwrap();
     let id = some_session(&store, 1).await;
-    let get = async || session_get(&mut *store.read().await.unwrap(), id).await.unwrap().unwrap();
+    let get = async || session_get(&mut store.read().await.unwrap(), id).await.unwrap().unwrap();
     let made = get().await;
     assert_eq!(
         (made.state, made.percent, made.created_by.as_str()),
@@ -158,7 +158,7 @@ async fn what_lists_show_changes_and_the_first_deletion_stays(bed: Bed) {
     commit!(store, tx => session_update(tx, id, change(State::ScaleIn, true), at(40)).await).unwrap();
     let gone = get().await;
     assert_eq!((gone.entered_at, gone.deleted_at), (at(30), Some(at(30))));
-    assert!(session_get(&mut *store.read().await.unwrap(), session_id(9)).await.unwrap().is_none());
+    assert!(session_get(&mut store.read().await.unwrap(), session_id(9)).await.unwrap().is_none());
 }
 
 /// A text as the store keeps it.
@@ -195,7 +195,7 @@ async fn stays_write_only_what_is_theirs(bed: Bed) {
         stay_put_all(tx, &[stay(HostPhase::Working, Some("reboot")), stay(HostPhase::Verifying, None)]).await
     })
     .unwrap();
-    let found = host_row(&mut *store.read().await.unwrap(), session, host).await.unwrap().unwrap();
+    let found = host_row(&mut store.read().await.unwrap(), session, host).await.unwrap().unwrap();
     let plugin = (Some("reboot".to_owned()), Some("RUNNING".to_owned()));
     let want = SessionHost {
         phase: HostPhase::Verifying,
@@ -251,7 +251,7 @@ async fn the_longest_impairment_of_an_instance_counts(bed: Bed) {
     })
     .unwrap();
     let found: Vec<(String, Option<Timestamp>)> =
-        impacted(&mut *store.read().await.unwrap(), at(10)).await.unwrap().into_iter().collect();
+        impacted(&mut store.read().await.unwrap(), at(10)).await.unwrap().into_iter().collect();
     assert_eq!(found, [("open".into(), None), ("twice".into(), Some(at(60)))]);
 }
 
@@ -326,10 +326,10 @@ async fn a_session_that_was_deleted_long_ago_goes_with_all_of_its(bed: Bed) {
         host_put_all(tx, old, &[row(host_id(1), None)]).await
     })
     .unwrap();
-    let expired = session_expired(&mut *store.read().await.unwrap(), at(100), 9).await.unwrap();
+    let expired = session_expired(&mut store.read().await.unwrap(), at(100), 9).await.unwrap();
     assert_eq!(expired, [old]);
     let mut rounds = 0;
-    while session_get(&mut *store.read().await.unwrap(), old).await.unwrap().is_some() {
+    while session_get(&mut store.read().await.unwrap(), old).await.unwrap().is_some() {
         commit!(store, tx => session_prune(tx, old, 3).await).unwrap();
         rounds += 1;
         assert!(rounds < 20, "it does not end");
@@ -343,7 +343,7 @@ async fn a_session_that_was_deleted_long_ago_goes_with_all_of_its(bed: Bed) {
 
 async fn what_there_is_is_counted(bed: Bed) {
     let store = bed.open().await.unwrap();
-    assert_eq!(figures(&mut *store.read().await.unwrap()).await.unwrap(), Figures::default());
+    assert_eq!(figures(&mut store.read().await.unwrap()).await.unwrap(), Figures::default());
     let (one, two, three) =
         (some_session(&store, 1).await, some_session(&store, 2).await, some_session(&store, 3).await);
     commit!(store, tx => {
@@ -358,7 +358,7 @@ async fn what_there_is_is_counted(bed: Bed) {
         Ok(())
     })
     .unwrap();
-    let mut found = figures(&mut *store.read().await.unwrap()).await.unwrap();
+    let mut found = figures(&mut store.read().await.unwrap()).await.unwrap();
     found.sessions.sort();
     found.steps.sort();
     let count = |name: &str, count: i64| (name.to_owned(), count);

@@ -93,7 +93,7 @@ async fn a_host_is_in_one_session(bed: Bed) {
         matches!(&refused, Error::Refused(_, text) if text.contains("host-1") && text.contains("host-2")),
         "{refused:?}"
     );
-    let locks = async || locks_of(&mut *store.read().await.unwrap()).await.unwrap();
+    let locks = async || locks_of(&mut store.read().await.unwrap()).await.unwrap();
     assert_eq!(locks().await, BTreeMap::from([(hosts[0], one), (hosts[1], one)]), "nothing was taken");
     let (foreign, own) = (hosts.clone(), hosts[..1].to_vec());
     commit!(store, tx => unlock_hosts(tx, two, &foreign).await).unwrap();
@@ -114,10 +114,10 @@ async fn the_storage_of_a_cluster_is_one_stays(bed: Bed) {
     }
     assert!(!commit!(store, tx => storage_unlock(tx, FSID, two, None).await).unwrap());
     assert!(!commit!(store, tx => storage_unlock(tx, FSID, one, Some(host_id(2))).await).unwrap());
-    let found = storage_lock_find(&mut *store.read().await.unwrap(), FSID).await.unwrap();
+    let found = storage_lock_find(&mut store.read().await.unwrap(), FSID).await.unwrap();
     assert_eq!(found, Some(lock(one, 1)));
     assert!(commit!(store, tx => storage_unlock(tx, FSID, one, Some(host_id(1))).await).unwrap());
-    assert_eq!(storage_lock_find(&mut *store.read().await.unwrap(), FSID).await.unwrap(), None);
+    assert_eq!(storage_lock_find(&mut store.read().await.unwrap(), FSID).await.unwrap(), None);
 }
 
 async fn scheduling_is_fenced_and_given_back(bed: Bed) {
@@ -151,7 +151,7 @@ async fn stays_are_hurried(bed: Bed) {
         storage_hurry(tx, at(6)).await
     })
     .unwrap();
-    let due = timer_next(&mut *store.read().await.unwrap(), 2).await.unwrap();
+    let due = timer_next(&mut store.read().await.unwrap(), 2).await.unwrap();
     let due: Vec<_> = due.iter().map(|timer| (timer.machine.0, timer.name.as_str(), timer.due_at)).collect();
     assert_eq!(due, [(Uuid::from_u128(1), WHEN_ONLINE, at(5)), (Uuid::from_u128(2), LOOK, at(6))]);
 }
@@ -179,7 +179,7 @@ async fn orders_are_made_once_and_ended_once(bed: Bed) {
         order_abort(tx, first).await
     })
     .unwrap();
-    let open = async || order_open(&mut *store.read().await.unwrap(), 9).await.unwrap();
+    let open = async || order_open(&mut store.read().await.unwrap(), 9).await.unwrap();
     let found = open().await;
     assert_eq!(found.len(), 2);
     assert_eq!((found[0].id, found[0].mover, &found[0].document), (first, mover, &order("a")));

@@ -71,7 +71,7 @@ async fn constraints_are_replaced_and_removed(bed: Bed) {
     drop(connection);
     assert!(commit!(store, tx => constraint_delete(tx, "a").await).unwrap());
     assert!(!commit!(store, tx => constraint_delete(tx, "a").await).unwrap());
-    assert_eq!(constraint_list(&mut *store.read().await.unwrap(), None).await.unwrap().len(), 2);
+    assert_eq!(constraint_list(&mut store.read().await.unwrap(), None).await.unwrap().len(), 2);
 }
 
 async fn groups_say_how_many_still_name_them(bed: Bed) {
@@ -132,7 +132,7 @@ async fn somebody_listens_in_one_session_or_in_all(bed: Bed) {
         listener_put_in(tx, "one", Some(one), "events/1", Some(at(100))).await
     })
     .unwrap();
-    let now = async |session, second| listened(&mut *store.read().await.unwrap(), session, at(second)).await.unwrap();
+    let now = async |session, second| listened(&mut store.read().await.unwrap(), session, at(second)).await.unwrap();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
     assert_eq!(now(one, 9).await, names(&["always", "both", "soon over", "one"]));
     assert_eq!(now(two, 10).await, names(&["always", "both"]));
@@ -166,8 +166,8 @@ async fn urls_are_asked_while_somebody_waits(bed: Bed) {
     let failed = UrlAnswer { at: at(30), status: Err(UNICODE.into()) };
     let written = failed.clone();
     commit!(store, tx => url_answered(tx, "https://b", &written).await).unwrap();
-    let answers = url_answers(&mut *store.read().await.unwrap(), &urls()).await.unwrap();
+    let answers = url_answers(&mut store.read().await.unwrap(), &urls()).await.unwrap();
     assert_eq!(answers["https://b"], failed);
     assert_eq!(commit!(store, tx => url_prune(tx, at(5), 9).await).unwrap(), 1);
-    assert_eq!(url_answers(&mut *store.read().await.unwrap(), &urls()).await.unwrap().len(), 1);
+    assert_eq!(url_answers(&mut store.read().await.unwrap(), &urls()).await.unwrap().len(), 1);
 }

@@ -22,10 +22,10 @@ fn subscription() -> Decision<Webhook> {
 fn somebody_listens_for_as_long_as_it_delivers() {
     let listens = Write::Listens(Some(("p".into(), None)));
     let made = subscription();
-    assert_eq!(made.writes, [listens.clone()]);
+    assert_eq!(made.writes, std::slice::from_ref(&listens));
     let off = decide(&made.next, Command::Disable, 1).unwrap();
     assert_eq!(off.writes, [Write::Listens(None)]);
-    assert_eq!(decide(&off.next, Command::Enable, 2).unwrap().writes, [listens.clone()]);
+    assert_eq!(decide(&off.next, Command::Enable, 2).unwrap().writes, std::slice::from_ref(&listens));
     assert_eq!(decide(&made.next, Command::Delete, 2).unwrap().writes, [Write::Listens(None)]);
     let session = SessionId(Uuid::from_u128(5));
     let want = Narrowing { session: Some(session), ..Narrowing::default() };
