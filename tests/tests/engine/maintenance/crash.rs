@@ -104,7 +104,7 @@ async fn a_session_survives_the_end_of_its_manager_at_every_commit(bed: Bed) {
         let mut crew = Crew::new(other, 2).await;
         let id = crew.engine.session_create(crew.spec(&["dummy", "reboot"]), "admin").await.unwrap();
         let deaths = with_short_lives(&mut crew, lives, id, &mut Tenant::new()).await;
-        assert!(deaths > 2, "{deaths}");
+        assert!(deaths > 1, "{deaths}");
         assert_eq!(crew.state(id).await, State::MaintenanceDone);
         assert_eq!(crew.count("dummy"), [1, 1], "{lives}");
         assert_eq!(crew.hosts.iter().map(|host| crew.boot_of(*host)).collect::<Vec<_>>(), ["boot-1", "boot-1"]);

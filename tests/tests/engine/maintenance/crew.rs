@@ -156,8 +156,9 @@ impl Crew {
     /// Everybody does what there is to do, and time passes where nobody has anything; `false` when nothing will happen any
     /// more. An error is one of the store.
     pub async fn step(&mut self) -> Result<bool, Error> {
-        let next = self.engine.run_due().await?;
+        // Moves first: a manager that dies soon would else never come to them.
         self.engine.perform_moves().await?;
+        let next = self.engine.run_due().await?;
         let mut connection = self.engine.store.read().await?;
         let mut open = job::job_all_open(&mut connection).await?;
         drop(connection);
@@ -184,11 +185,12 @@ impl Crew {
     /// Goes on until the session is over.
     pub async fn finish(&mut self, id: SessionId) -> State {
         for _ in 0..100_000 {
-            assert!(self.step().await.unwrap(), "nothing happens any more: {:?}", self.rows(id).await);
+            let more = self.step().await.unwrap();
             let state = self.state(id).await;
             if state.is_terminal() {
                 return state;
             }
+            assert!(more, "nothing happens any more: {:?}", self.rows(id).await);
         }
         panic!("it does not end: {:?}", self.rows(id).await);
     }

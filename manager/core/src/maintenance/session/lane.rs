@@ -158,10 +158,12 @@ impl Turn<'_> {
         self.retire(|question| question.host == Some(host));
         self.forget_own(host);
         self.close_lane(host);
-        if self.s.first == Some(host) && matches!(self.s.stage, Stage::Rolling) && phase != HostPhase::Done {
-            // Another one has to become the spare host, or it has to be tried again.
+        if self.s.first == Some(host) {
             self.s.first = None;
-            self.enter(Stage::Evaluating);
+            if self.s.stage == Stage::Rolling && phase != HostPhase::Done {
+                // Another one has to become the spare host, or it has to be tried again.
+                self.enter(Stage::Evaluating);
+            }
         }
         match phase {
             HostPhase::Failed | HostPhase::Held => self.s.resting.insert(host),
