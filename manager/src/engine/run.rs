@@ -1,12 +1,10 @@
 //! One input of one machine: load, decide and commit in one transaction; wake others after it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use hostler_common::error::Class;
-use hostler_common::id::{HostId, JobId, MachineId, TaskId};
-use hostler_common::job::{JobState, JobUpdate};
+use hostler_common::id::{HostId, MachineId, TaskId};
+use hostler_common::job::JobUpdate;
 use hostler_core::cluster::Cluster;
 use hostler_core::hook::chain::Chain;
 use hostler_core::introspection::Introspection;
@@ -25,7 +23,6 @@ use super::{
     ChainDomain, ClusterDomain, Engine, IntrospectionDomain, MoveDomain, OperationDomain, RefreshDomain, RunDomain,
     SessionDomain, StayDomain, Turn, WebhookDomain,
 };
-use crate::store::job::Place;
 use crate::store::machine::Record;
 use crate::store::task::NewTask;
 use crate::store::{Connection, Error, Result, event, job, machine, task};

@@ -27,7 +27,7 @@ fn what_cannot_be_is_refused_and_leaves_nothing_behind() {
         order: None,
     };
     type Case<'c> = (&'c str, Class, &'c dyn Fn(&mut World) -> Spec);
-    let table: [Case; 8] = [
+    let table: [Case<'_>; 8] = [
         ("unknown host", Class::Invalid, &|world| world.spec(&["nobody"])),
         ("twice", Class::Invalid, &|world| world.spec(&["h2", "H2"])),
         ("offline", Class::Invalid, &|world| {
