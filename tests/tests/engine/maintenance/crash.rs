@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use hostler_common::error::Class;
 use hostler_common::id::{EventNumber, HostId, SessionId};
 use hostler_core::maintenance::instance::{MoveAction, Size};
 use hostler_core::maintenance::question::Reply;
@@ -56,8 +57,12 @@ impl Tenant {
         }
         drop(connection);
         while let Some((reply, about)) = self.open.first().cloned() {
-            crew.engine.session_reply(id, reply.clone(), "tenant").await?;
-            self.agreed.insert((reply.state, about));
+            match crew.engine.session_reply(id, reply.clone(), "tenant").await {
+                Ok(()) => _ = self.agreed.insert((reply.state, about)),
+                // Too late: while managers die, time passes.
+                Err(Error::Refused(Class::Conflict, _)) => {}
+                Err(error) => return Err(error),
+            }
             self.open.remove(0);
         }
         Ok(())

@@ -56,7 +56,7 @@ impl Turn<'_> {
         for warning in choice.warnings {
             self.warn(warning);
         }
-        self.s.spec = Box::new(spec);
+        *self.s.spec = spec;
         let earliest = self.now().after(FLOOR);
         if self.s.spec.maintenance_at < earliest {
             self.s.spec.maintenance_at = earliest;
