@@ -15,7 +15,7 @@ use hostler_core::maintenance::spec::{Action, ActionType, Spec};
 use hostler_core::maintenance::state::State;
 use hostler_manager::engine::compute::{ComputeSide, Memory};
 use hostler_manager::engine::{Engine, EngineSettings, OsSeeds};
-use hostler_manager::store::host::{Greeting, host_describe, host_insert, host_offline, host_online};
+use hostler_manager::store::host::{Greeting, host_describe, host_insert, host_online};
 use hostler_manager::store::{Error, Gate, Store, host, job, maintenance};
 use hostler_tests::both::Bed;
 use hostler_tests::commit;
@@ -40,8 +40,6 @@ pub struct Crew {
     pub done: Vec<Done>,
     /// How many of the next steps of that name fail, by host.
     pub failing: BTreeMap<(HostId, String), u32>,
-    /// Hosts whose agents are not there: what they are told waits.
-    away: BTreeSet<HostId>,
     boots: BTreeMap<HostId, u32>,
     answered: BTreeSet<Uuid>,
 }
@@ -59,7 +57,6 @@ impl Crew {
             hosts: Vec::new(),
             done: Vec::new(),
             failing: BTreeMap::new(),
-            away: BTreeSet::new(),
             boots: BTreeMap::new(),
             answered: Default::default(),
         };
@@ -87,27 +84,11 @@ impl Crew {
         format!("boot-{}", self.boots.get(&host).copied().unwrap_or(0))
     }
 
-    /// The host boots, whatever its agent was told and can say of it.
-    pub fn boot(&mut self, host: HostId) {
-        *self.boots.entry(host).or_default() += 1;
-    }
-
     /// The agent of a host comes.
-    pub async fn connect(&mut self, id: HostId) {
-        self.away.remove(&id);
+    pub async fn connect(&self, id: HostId) {
         let (now, boot_id) = (self.clock.now(), self.boot_of(id));
         let greeting = Greeting { version: "1".into(), boot_id, address: "192.0.2.1".into() };
         commit!(self.engine.store, tx => host_online(tx, id, &greeting, now).await).unwrap();
-    }
-
-    /// The agent of a host goes.
-    pub async fn disconnect(&mut self, id: HostId) {
-        self.away.insert(id);
-        let mut connection = self.engine.store.read().await.unwrap();
-        let known = host::host_fetch(&mut connection, id).await.unwrap();
-        drop(connection);
-        let (since, now) = (known.connected_at.unwrap(), self.clock.now());
-        commit!(self.engine.store, tx => host_offline(tx, id, since, now).await).unwrap();
     }
 
     /// The manager starts anew.
@@ -160,9 +141,8 @@ impl Crew {
         self.engine.perform_moves().await?;
         let next = self.engine.run_due().await?;
         let mut connection = self.engine.store.read().await?;
-        let mut open = job::job_all_open(&mut connection).await?;
+        let open = job::job_all_open(&mut connection).await?;
         drop(connection);
-        open.retain(|job| !self.away.contains(&job.spec.host));
         let busy = !open.is_empty();
         let mut reports = Vec::new();
         for job in open {
@@ -226,7 +206,7 @@ impl Crew {
             Step::Precheck(_) => (false, Value::Null, boot(self)),
             Step::Reboot(reboot) if reboot.always => {
                 let before = boot(self);
-                self.boot(host);
+                *self.boots.entry(host).or_default() += 1;
                 (true, before, boot(self))
             }
             Step::Reboot(_) => (false, boot(self), boot(self)),
