@@ -467,6 +467,17 @@ mod tests {
             json!({"flag": "noout", "set": true}),
             json!({"setting": "max_mds", "filesystem": "f", "max": 2}),
             json!({"osd": 1, "deep": true}),
+            json!({}),
+            json!({"free_mib": 100}),
+            json!({"reason": "a new kernel", "always": true}),
+            json!({"scope": "named", "names": ["a"]}),
+            json!({"sha256": "00", "size": 1, "path": "/srv/a", "mode": 420}),
+            json!({}),
+            json!({"osds": [1]}),
+            json!({"mons": ["a"]}),
+            json!({"turn": "stop", "daemons": {}}),
+            json!({"bucket": "a", "set": true}),
+            json!({"osds": [1], "out": true}),
         ];
         assert_eq!(fields.len(), Step::NAMES.len());
         for (name, mut step) in Step::NAMES.into_iter().zip(fields) {

@@ -137,7 +137,7 @@ impl Crew {
     async fn work(&self) -> bool {
         let engine = &self.site.api.engine;
         engine.perform_moves().await.unwrap();
-        let open = job_all_open(&mut *engine.store.read().await.unwrap()).await.unwrap();
+        let open = job_all_open(&mut engine.store.read().await.unwrap()).await.unwrap();
         for job in &open {
             engine.job_update(job.spec.host, answer(&job.spec)).await.unwrap();
         }

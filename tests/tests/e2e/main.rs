@@ -1,7 +1,7 @@
 //! End to end: the real binaries, real mutual TLS, the stock clients.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::print_stderr, reason = "tests say what they saw")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test measured is shown when it fails")]
 
 mod acceptance;
 mod cli;
