@@ -188,7 +188,7 @@ async fn a_failed_host_is_told_and_back_when_it_is_left_out() {
     assert_eq!(failed["payload"]["state"], "MAINTENANCE_FAILED", "{failed}");
     let bodies = || receiver.got().iter().map(Got::json).collect::<Vec<Value>>();
     let session = |body: &&Value| body["event_type"] == "maintenance.session";
-    let last = bodies().iter().filter(session).next_back().cloned().unwrap();
+    let last = bodies().iter().rfind(session).cloned().unwrap();
     assert!(last["payload"]["reason"]["text"].is_string() && last["payload"]["percent_done"] != 100, "{last}");
     stage
         .put(&format!("/v1/maintenance/{id}"), &json!({"skip_hosts": ["kvm-a01"], "state": "START_MAINTENANCE"}))

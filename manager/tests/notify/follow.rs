@@ -114,7 +114,7 @@ async fn spec_9_16_a_stream_is_resumed_without_loss_or_repetition() {
             let told = stage.told().await.len();
             while seen.len() < told {
                 seen.push(client.next().await);
-                if seen.len() % 3 == 0 {
+                if seen.len().is_multiple_of(3) {
                     // The connection is lost; what happens meanwhile is made good.
                     client = Client::open(address, "admin", "after=0", Some(client.last)).await;
                 }
