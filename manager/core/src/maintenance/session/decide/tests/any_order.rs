@@ -186,7 +186,11 @@ fn disturb(world: &mut World, disturbance: Disturbance) {
                 world.message(&ToSession::Move(FromMove { id, instance, host: None, failure: None }));
             }
         }
-        D::Timer => world.input(Input::Timer("wake".into())).unwrap(),
+        D::Timer => {
+            // Whoever fires a timer takes it away.
+            world.timer = None;
+            world.input(Input::Timer("wake".into())).unwrap();
+        }
         D::Pause(paused) => order(world, Update { paused: Some(paused), ..Update::default() }),
         D::Update(state) => order(world, Update { state, ..Update::default() }),
         D::Retry(n) => order(world, Update { retry_hosts: vec![name(n)], ..Update::default() }),
