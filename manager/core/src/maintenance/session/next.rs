@@ -199,8 +199,8 @@ impl Turn<'_> {
         self.choose_next(&waiting, idle)
     }
 
-    /// Hosts whose turn has not come, in their order: those that are out of service by a failure, then controllers, the one of
-    /// the manager last among them.
+    /// Hosts whose turn has not come, in their order: the one that is to be the spare host, those that are out of service by a
+    /// failure, then controllers, the one of the manager last among them.
     fn candidates(&self) -> Vec<SessionHost> {
         let mut waiting: Vec<_> = self.rows.iter().filter(|row| row.phase == HostPhase::Pending).cloned().collect();
         waiting.sort_by_cached_key(|row| {
@@ -211,8 +211,8 @@ impl Turn<'_> {
             let rests = self.s.resting.contains(&row.host);
             (
                 deferred,
-                !rests,
                 self.s.first != Some(row.host),
+                !rests,
                 !controller,
                 controller && manager,
                 place,

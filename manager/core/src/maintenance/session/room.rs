@@ -117,7 +117,8 @@ impl<'c> Turn<'c> {
         // Once a host is done, others are emptied onto it: whether that works is found out for each.
         let begun = self.rows.iter().any(|row| row.maintained);
         match plan.room {
-            Room::Scattered { first } if !begun => self.s.first = Some(first),
+            // One that was put off comes after all others: it cannot be what they wait for.
+            Room::Scattered { first } if !begun && !self.s.deferred.contains(&first) => self.s.first = Some(first),
             Room::Missing { size, remove } if !begun && self.s.spec.policy.compute_mode == ComputeMode::Strict => {
                 let text = format!(
                     "no host can be emptied: {} vCPUs, {} MiB of memory and {} GiB of disk are missing",
