@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::api::native::filter;
 use crate::store::Result;
 use crate::store::event::{event_list, event_newest};
-use crate::store::webhook::dead_letter_count;
+use crate::store::webhook::{dead_letter_count, webhook_find};
 
 /// How many events after the cursor are looked at to say how far it is behind.
 const LAG_MAX: u32 = 200;
@@ -61,6 +61,8 @@ impl WebhookView {
         let now = api.engine.clock.now();
         let mut connection = api.engine.store.read().await?;
         let dead_letters = dead_letter_count(&mut connection, webhook.id).await?;
+        // Read after the count: whoever sees a dead letter also sees why it is one.
+        let webhook = webhook_find(&mut connection, webhook.id).await?.unwrap_or(webhook);
         let next = event_list(&mut connection, webhook.cursor, LAG_MAX).await?;
         let newest = event_newest(&mut connection).await?;
         let more = next.last().is_some_and(|last| last.number < newest);
