@@ -32,8 +32,11 @@ async fn a_password_login_says_who_where_and_what() {
         .iter()
         .map(|one| (one["type"].as_str().unwrap(), one["endpoints"][0]["url"].as_str().unwrap()))
         .collect();
-    let expected =
-        [("identity", "http://fleet:8080/identity/v3"), ("baremetal-introspection", "http://fleet:8080/introspection")];
+    let expected = [
+        ("identity", "http://fleet:8080/identity/v3"),
+        ("baremetal-introspection", "http://fleet:8080/introspection"),
+        ("maintenance", "http://fleet:8080/maintenance/v1"),
+    ];
     assert_eq!(urls, expected);
     let interfaces = body["catalog"][0]["endpoints"].as_array().unwrap();
     assert_eq!(interfaces.iter().map(|one| &one["interface"]).collect::<Vec<_>>(), ["public", "internal", "admin"]);
