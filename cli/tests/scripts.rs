@@ -22,7 +22,7 @@ fn host(number: i64, name: &str, state: &str) -> Value {
 
 fn task(state: &str) -> Value {
     let done = !matches!(state, "WAITING" | "RUNNING");
-    json!({"id": 7, "kind": "run", "name": "Script s", "state": state, "done": done, "progress": {"complete": 0, "total": 2}})
+    json!({"id": 7, "kind": "script", "name": "Script s", "state": state, "done": done, "progress": {"complete": 0, "total": 2}})
 }
 
 fn target(position: u32, name: &str, state: &str, exit: Option<i32>, bytes: usize) -> Value {

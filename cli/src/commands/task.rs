@@ -14,8 +14,10 @@ use crate::output::field::{UNKNOWN, list, moment, show, string};
 use crate::output::table::{self, Column};
 use crate::output::{Theme, human};
 
-/// The kind of tasks that run a script.
-pub const RUN: &str = "run";
+/// Whether a task runs a script on hosts, by order or because something happened.
+pub fn runs_script(task: &Value) -> bool {
+    matches!(task["kind"].as_str(), Some("script" | "hook"))
+}
 
 /// What to do with tasks.
 #[derive(Subcommand, Debug)]
@@ -119,7 +121,7 @@ async fn answer(context: &Context, client: &Client, id: i64, response: &str) -> 
 /// Follows a task without an end in sight: one that runs a script with its output, like `script run` does.
 async fn follow_run(context: &Context, client: &Client, id: i64) -> Result<(), Failure> {
     let task = client.get(format!("watch task {id}"), &["api", "tasks", &id.to_string()]).json().await;
-    if task.map_err(unknown)?["kind"] != RUN {
+    if !runs_script(&task.map_err(unknown)?) {
         return watch(context, client, id, None).await;
     }
     outcome::of_run(context, follow::run(context, id).await?).await
@@ -243,8 +245,8 @@ mod tests {
     fn what_is_listed() {
         assert_eq!(condition(None, None, None), json!([]));
         assert_eq!(
-            condition(Some("FAILED"), Some("run"), Some("a")),
-            json!([{"state": {"_eq": "FAILED"}}, {"kind": {"_eq": "run"}},
+            condition(Some("FAILED"), Some("script"), Some("a")),
+            json!([{"state": {"_eq": "FAILED"}}, {"kind": {"_eq": "script"}},
                    {"_or": [{"object": {"_eq": "a"}}, {"host": {"_eq": "a"}}]}])
         );
     }

@@ -13,7 +13,7 @@ use super::ledger::{Ledger, News, Omission};
 use super::printer::Printer;
 use crate::client::Client;
 use crate::client::stream::{Message, Messages};
-use crate::commands::task::RUN;
+use crate::commands::task::runs_script;
 use crate::commands::{task, wait};
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
                     if data["done"] == true {
                         return Ok(Some(data));
                     }
-                    if std::mem::take(&mut fresh) && data["kind"] == RUN {
+                    if std::mem::take(&mut fresh) && runs_script(&data) {
                         self.look().await?;
                     }
                 }
@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
         self.progress.say(format!("{} {}", show(task, "name"), show(task, "state")));
         let complete = task["progress"]["complete"].as_u64().unwrap_or(0);
         self.progress.set(complete, task["progress"]["total"].as_u64().unwrap_or(0));
-        if task["kind"] == RUN {
+        if runs_script(task) {
             self.look_soon();
         } else if self.live {
             let steps = list(task, "steps");
@@ -310,7 +310,7 @@ impl<'a> Session<'a> {
 
     /// The task has ended: shows what was not shown yet.
     async fn end(&mut self, task: Value) -> Result<Ended, Failure> {
-        if task["kind"] != RUN {
+        if !runs_script(&task) {
             return Ok(Ended { task, targets: Vec::new() });
         }
         let since = Instant::now();

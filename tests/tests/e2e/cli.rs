@@ -62,6 +62,29 @@ async fn hosts_introspections_and_inventories() {
     cli.says(&["event", "list"]);
 }
 
+/// Scripts that are over before anybody can look at them, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_run_and_watched_with_their_output() {
+    let manager = Manager::start().await.unwrap();
+    let _agent = Agent::start(&manager, "node-1").await.unwrap();
+    manager.introspected("node-1").await.unwrap();
+    let cli = Cli(&manager);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("quick.sh");
+    std::fs::write(&file, "#!/bin/sh\necho one\nexit \"${1-0}\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    for _ in 0..5 {
+        assert_eq!(cli.says(&["script", "run", "--all", file]), "one\n");
+    }
+    cli.says(&["script", "add", file, "--name", "quick"]);
+    assert_eq!(cli.says(&["script", "run", "--on", "node-1", "quick"]), "one\n");
+    let failed = cli.output(&["script", "run", "--on", "node-1", "quick", "--", "5"]);
+    assert_eq!((failed.status.code(), failed.stdout.as_slice()), (Some(5), &b"one\n"[..]), "{failed:?}");
+    let tasks = cli.json(&["task", "list"]);
+    let watched = cli.output(&["task", "watch", &tasks[0]["id"].to_string()]);
+    assert_eq!((watched.status.code(), watched.stdout.as_slice()), (Some(5), &b"one\n"[..]), "{watched:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_tokens_agents_and_people() {
     let manager = Manager::start().await.unwrap();
