@@ -15,7 +15,7 @@ use hostler_common::hook::HookPoint;
 use hostler_common::job::JobState;
 use hostler_common::script::{ChangeFile, ScriptRun};
 use hostler_proto::v1::manager_frame::Frame as Down;
-use manager::{Manager, connected, eventually, text};
+use manager::{Manager, connected, connected_with_accounts, eventually, text};
 
 /// Says what it was told of the change, in each of the three ways, and what stands in the file.
 const TELL: &str = "#!/bin/sh\necho \"1:$1 3:$3\"\n[ \"$2\" = \"$HOOK_CHANGE_FILE\" ] && echo same\n\
@@ -54,19 +54,11 @@ async fn spec_6_a_change_is_told_by_a_file_whose_path_comes_in_all_three_ways() 
 
 #[tokio::test]
 async fn spec_6_another_account_can_read_its_change_file() {
-    if !nix::unistd::geteuid().is_root() {
-        return eprintln!("!!! NOT TESTED: this is not root");
-    }
-    let mut manager = Manager::start().await;
-    let mut agent = manager.agent();
-    let runtime = agent.passable();
-    agent.start();
-    let mut link = manager.link().await;
+    let Some((manager, _agent, mut link, _runtime)) = connected_with_accounts().await else { return };
     let (state, outcome) = link.run(ScriptRun { run_as: Some("nobody".into()), ..told(&manager) }).await;
     let said = text(&outcome);
     assert_eq!(state, JobState::Succeeded, "{outcome:?} {said}");
     assert!(said.contains("same\ntold\n{\"files\"") && said.ends_with(" 400\nnobody\n"), "{said}");
-    drop(runtime);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use hostler_common::script::{Digest, ScriptRun};
 use hostler_proto::v1;
 use hostler_proto::v1::agent_frame::Frame as Up;
 use hostler_proto::v1::manager_frame::Frame as Down;
-use manager::{Manager, connected, eventually, job, text};
+use manager::{Manager, connected, connected_with_accounts, eventually, job, text};
 
 #[tokio::test]
 async fn a_script_runs_in_an_environment_of_its_own_and_nothing_stays() {
@@ -183,14 +183,7 @@ async fn secrets_are_files_in_memory_and_never_in_output_or_on_the_disk() {
 
 #[tokio::test]
 async fn another_account_is_another_account() {
-    if !nix::unistd::geteuid().is_root() {
-        return eprintln!("!!! NOT TESTED: this is not root");
-    }
-    let mut manager = Manager::start().await;
-    let mut agent = manager.agent();
-    let runtime = agent.passable();
-    agent.start();
-    let mut link = manager.link().await;
+    let Some((manager, _agent, mut link, runtime)) = connected_with_accounts().await else { return };
     let script = "#!/bin/bash\nid -un; id -gn; grep NoNewPrivs /proc/self/status; pwd; touch ok && echo \"$HOME\"\n\
         cat \"$CREDENTIALS_DIRECTORY\"/key; ls /root > /dev/null 2>&1 || echo locked\n";
     let secrets = BTreeMap::from([("key".to_owned(), "k".to_owned())]);

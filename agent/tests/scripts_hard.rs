@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hostler_common::job::JobState;
 use hostler_common::script::{OUTPUT_HEAD, OUTPUT_TAIL, ScriptRun};
 use hostler_proto::v1::agent_frame::Frame as Up;
-use manager::{Manager, connected, eventually, job, text};
+use manager::{Manager, connected, eventually, job, text, untested};
 
 #[tokio::test]
 async fn a_transfer_that_breaks_goes_on_where_it_was() {
@@ -144,12 +144,12 @@ async fn spec_13_12_clocks_that_jump_end_nothing_and_repeat_nothing() {
 #[tokio::test]
 async fn a_full_disk_is_an_end_like_others() {
     if !nix::unistd::geteuid().is_root() {
-        return eprintln!("!!! NOT TESTED: this is not root");
+        return untested("this is not root");
     }
     let dir = tempfile::tempdir().unwrap();
     let mount = |args: &[&str]| std::process::Command::new(args[0]).args(&args[1..]).arg(dir.path()).status().unwrap();
     if !mount(&["mount", "-t", "tmpfs", "-o", "size=8m", "hostler-test"]).success() {
-        return eprintln!("!!! NOT TESTED: nothing can be mounted");
+        return untested("nothing can be mounted");
     }
     let mut manager = Manager::start().await;
     let mut agent = manager.agent_in(dir.path());
@@ -170,12 +170,12 @@ async fn a_full_disk_is_an_end_like_others() {
 #[tokio::test]
 async fn a_folder_from_which_nothing_may_be_started_is_no_hindrance() {
     if !nix::unistd::geteuid().is_root() {
-        return eprintln!("!!! NOT TESTED: this is not root");
+        return untested("this is not root");
     }
     let dir = tempfile::tempdir().unwrap();
     let mount = |args: &[&str]| std::process::Command::new(args[0]).args(&args[1..]).arg(dir.path()).status().unwrap();
     if !mount(&["mount", "-t", "tmpfs", "-o", "size=16m,noexec", "hostler-test"]).success() {
-        return eprintln!("!!! NOT TESTED: nothing can be mounted");
+        return untested("nothing can be mounted");
     }
     let mut manager = Manager::start().await;
     let mut agent = manager.agent_in(dir.path());

@@ -2,11 +2,13 @@
 //! begins, says what it changed, and can be asked for by operators, hooks and machines alike.
 
 pub mod maintenance;
+mod setting;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use maintenance::{CephDaemons, CephDrain, CephNoout, CephSampleRequest, Daemons, Fetch, Packages, Precheck, Reboot};
+pub use setting::{CephSetting, FullRatios, RecoverySpeed, SettingFault};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -350,76 +352,6 @@ pub struct CephFlag {
     pub flag: String,
     /// Whether it is to be set.
     pub set: bool,
-}
-
-/// See [`Step::CephSetting`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "setting", rename_all = "snake_case")]
-pub enum CephSetting {
-    /// How much of the OSDs' work may be recovery.
-    RecoverySpeed {
-        /// How much.
-        speed: RecoverySpeed,
-    },
-    /// From which fill on OSDs count as nearly full, take no backfill, take no writes.
-    FullRatios(FullRatios),
-    /// How many metadata servers of a file system are active.
-    MaxMds {
-        /// The file system.
-        filesystem: String,
-        /// How many.
-        max: u32,
-    },
-    /// Whether standby metadata servers of a file system follow the active ones.
-    AllowStandbyReplay {
-        /// The file system.
-        filesystem: String,
-        /// Whether they do.
-        allow: bool,
-    },
-    /// Which release clients must have at least.
-    MinCompatClient {
-        /// Its name, such as `luminous`.
-        release: String,
-    },
-}
-
-/// How much of the OSDs' work may be recovery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecoverySpeed {
-    /// Clients first.
-    Slow,
-    /// As Ceph does by itself.
-    Balanced,
-    /// Recovery first.
-    Fast,
-}
-
-impl RecoverySpeed {
-    /// The stable name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Slow => "slow",
-            Self::Balanced => "balanced",
-            Self::Fast => "fast",
-        }
-    }
-}
-
-/// Fill ratios of OSDs, in ten-thousandths; `None` means that one is not known, or stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FullRatios {
-    /// From here on there is a warning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nearfull: Option<u32>,
-    /// From here on an OSD takes no backfill.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backfillfull: Option<u32>,
-    /// From here on nothing is written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub full: Option<u32>,
 }
 
 /// See [`Step::CephScrub`].

@@ -6,14 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn answer(kind: u8, serial: u32, error: Option<&str>, body: &[u8]) -> Vec<u8> {
-    let mut fields = Body::default();
-    fields.align(8).bytes.push(FIELD_REPLY_SERIAL);
-    fields.signature("u").number(serial);
-    if let Some(error) = error {
-        fields.align(8).bytes.push(FIELD_ERROR_NAME);
-        fields.signature("s").text(error);
-    }
+/// A message as a bus sends it: its header with these fields, and its body.
+fn message(kind: u8, fields: &Body, body: &[u8]) -> Vec<u8> {
     let mut message = vec![b'l', kind, 0, 1];
     message.extend((body.len() as u32).to_le_bytes());
     message.extend(9_u32.to_le_bytes());
@@ -22,6 +16,17 @@ fn answer(kind: u8, serial: u32, error: Option<&str>, body: &[u8]) -> Vec<u8> {
     message.resize(message.len().next_multiple_of(8), 0);
     message.extend(body);
     message
+}
+
+fn answer(kind: u8, serial: u32, error: Option<&str>, body: &[u8]) -> Vec<u8> {
+    let mut fields = Body::default();
+    fields.align(8).bytes.push(FIELD_REPLY_SERIAL);
+    fields.signature("u").number(serial);
+    if let Some(error) = error {
+        fields.align(8).bytes.push(FIELD_ERROR_NAME);
+        fields.signature("s").text(error);
+    }
+    message(kind, &fields, body)
 }
 
 #[test]
@@ -60,14 +65,7 @@ fn told(member: &str, body: &[u8]) -> Vec<u8> {
     let mut fields = Body::default();
     fields.align(8).bytes.push(FIELD_MEMBER);
     fields.signature("s").text(member);
-    let mut message = vec![b'l', SIGNAL, 0, 1];
-    message.extend((body.len() as u32).to_le_bytes());
-    message.extend(9_u32.to_le_bytes());
-    message.extend((fields.bytes.len() as u32).to_le_bytes());
-    message.extend(&fields.bytes);
-    message.resize(message.len().next_multiple_of(8), 0);
-    message.extend(body);
-    message
+    message(SIGNAL, &fields, body)
 }
 
 #[test]

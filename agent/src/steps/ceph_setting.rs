@@ -57,19 +57,12 @@ fn told(settings: &Settings) -> Result<Value, Failure> {
 
 /// What can be said against a setting without asking the cluster.
 fn check(setting: &CephSetting) -> Result<(), Failure> {
+    setting.check().map_err(|fault| Failure::Refused(fault.to_string()))?;
     match setting {
-        CephSetting::RecoverySpeed { .. } => Ok(()),
-        CephSetting::FullRatios(FullRatios { nearfull: None, backfillfull: None, full: None }) => {
-            Err(Failure::Refused("no ratio is named".into()))
-        }
-        CephSetting::FullRatios(_) => Ok(()),
-        CephSetting::MaxMds { max: 0, .. } => {
-            Err(Failure::Refused("a file system needs at least one metadata server".into()))
-        }
         CephSetting::MaxMds { filesystem, .. } | CephSetting::AllowStandbyReplay { filesystem, .. } => {
             check_name("file system", filesystem)
         }
-        CephSetting::MinCompatClient { release } => check_name("release", release),
+        _ => Ok(()),
     }
 }
 

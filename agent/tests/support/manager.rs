@@ -490,3 +490,23 @@ pub async fn connected() -> (Manager, Agent, Link) {
     let link = manager.link().await;
     (manager, agent, link)
 }
+
+/// The same, where scripts may run as other accounts, with the folder to which they can pass through; `None` if this is not root.
+pub async fn connected_with_accounts() -> Option<(Manager, Agent, Link, tempfile::TempDir)> {
+    if !nix::unistd::geteuid().is_root() {
+        untested("this is not root");
+        return None;
+    }
+    let mut manager = Manager::start().await;
+    let mut agent = manager.agent();
+    let runtime = agent.passable();
+    agent.start();
+    let link = manager.link().await;
+    Some((manager, agent, link, runtime))
+}
+
+/// Says that a test cannot be done here; where everything has to be tested, that is a failure.
+pub fn untested(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "this test must run in CI: {why}");
+    eprintln!("\n!!! NOT TESTED: {why}\n");
+}

@@ -36,11 +36,17 @@ impl Cli<'_> {
     }
 }
 
+/// A manager with a host, node-1, that was introspected.
+async fn one_host() -> (Manager, Agent) {
+    let manager = Manager::start().await.unwrap();
+    let agent = Agent::start(&manager, "node-1").await.unwrap();
+    manager.introspected("node-1").await.unwrap();
+    (manager, agent)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_introspections_and_inventories() {
-    let manager = Manager::start().await.unwrap();
-    let _agent = Agent::start(&manager, "node-1").await.unwrap();
-    manager.introspected("node-1").await.unwrap();
+    let (manager, _agent) = one_host().await;
     let cli = Cli(&manager);
     assert!(cli.says(&["host", "list"]).contains("node-1"));
     assert_eq!(cli.json(&["host", "show", "node-1"])["name"], "node-1");
@@ -65,9 +71,7 @@ async fn hosts_introspections_and_inventories() {
 /// Scripts that are over before anybody can look at them, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_are_run_and_watched_with_their_output() {
-    let manager = Manager::start().await.unwrap();
-    let _agent = Agent::start(&manager, "node-1").await.unwrap();
-    manager.introspected("node-1").await.unwrap();
+    let (manager, _agent) = one_host().await;
     let cli = Cli(&manager);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("quick.sh");
@@ -87,9 +91,7 @@ async fn scripts_are_run_and_watched_with_their_output() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_tokens_agents_and_people() {
-    let manager = Manager::start().await.unwrap();
-    let _agent = Agent::start(&manager, "node-1").await.unwrap();
-    manager.introspected("node-1").await.unwrap();
+    let (manager, _agent) = one_host().await;
     let cli = Cli(&manager);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rules.json");

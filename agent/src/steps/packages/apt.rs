@@ -100,15 +100,21 @@ impl Manager for Apt {
             act = what(PackageScope::Named, &names);
             act.insert(1, "--only-upgrade".into());
         }
-        if planned.is_empty() {
-            return Ok(None);
+        let mut plan = Plan { download: Vec::new(), install: Vec::new() };
+        // What an earlier run that failed or was cut off left half done: no version of it is new, nothing installs it again.
+        if unfinished(
+            &execute(&words(&["dpkg-query", "-W", "-f=${db:Status-Status}\\n"])).map_err(Failure::Refused)?.output,
+        ) {
+            let mut configure = words(&ENVIRONMENT);
+            configure.extend(words(&["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]));
+            plan.install.push(configure);
         }
-        let act: Vec<&str> = act.iter().map(String::as_str).collect();
-        let download = vec![self.get(holds, &[&["-d"][..], &act].concat())];
-        let mut configure = words(&ENVIRONMENT);
-        // What an earlier run that was cut off left half done.
-        configure.extend(words(&["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]));
-        Ok(Some(Plan { download, install: vec![configure, self.get(holds, &act)] }))
+        if !planned.is_empty() {
+            let act: Vec<&str> = act.iter().map(String::as_str).collect();
+            plan.download.push(self.get(holds, &[&["-d"][..], &act].concat()));
+            plan.install.push(self.get(holds, &act));
+        }
+        Ok((!plan.install.is_empty()).then_some(plan))
     }
 }
 
@@ -119,6 +125,12 @@ fn what(scope: PackageScope, names: &[String]) -> Vec<String> {
         PackageScope::Upgrade | PackageScope::Security => words(&["upgrade", "--with-new-pkgs"]),
         PackageScope::Named => words(&["install", "--no-remove"]).into_iter().chain(names.iter().cloned()).collect(),
     }
+}
+
+/// Whether a package was unpacked whose scripts did not end yet, of the states of all of them, a line each.
+fn unfinished(states: &[u8]) -> bool {
+    const STATES: [&str; 4] = ["unpacked", "half-configured", "triggers-awaited", "triggers-pending"];
+    String::from_utf8_lossy(states).lines().any(|state| STATES.contains(&state))
 }
 
 /// A package that a simulated run would install.
@@ -178,6 +190,12 @@ mod tests {
                 ("security-tool", "2", false),
             ]
         );
+    }
+
+    #[test]
+    fn what_was_left_half_done_is_seen() {
+        assert!(!unfinished(b"installed\nconfig-files\nnot-installed\nhalf-installed\n"));
+        assert!(unfinished(b"installed\nhalf-configured\n") && unfinished(b"unpacked\n"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ fn settings(croit: &Croit, parameters: &Parameters) -> Result<Settings> {
 
 /// Makes a change and remembers how it is then: the agent that watches looks only now and then.
 async fn change(croit: &Croit, asker: &Asker, parameters: &Parameters, setting: CephSetting) -> Result<Response> {
+    setting.check().map_err(|fault| Error::field(on_the_wire(fault.field), fault.rule))?;
     let (host, state) = cluster(croit, parameters.get("cluster"))?;
     let task = made(croit, asker, host, Step::CephSetting(setting)).await?;
     let after = task.result.and_then(|result| serde_json::from_value(result["after"].clone()).ok());
@@ -34,6 +35,16 @@ async fn change(croit: &Croit, asker: &Asker, parameters: &Parameters, setting: 
         croit.api.fleet.cluster_settings(&state.fsid, after);
     }
     Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// What a field of a setting is called in requests.
+fn on_the_wire(field: &'static str) -> &'static str {
+    match field {
+        "full" => "fullRatio",
+        "max" => "maxMds",
+        "release" => "minCompatClient",
+        other => other,
+    }
 }
 
 /// A ratio as the wire has it.
@@ -115,9 +126,6 @@ pub(super) async fn set_full_ratios(
         backfillfull: of_ratio("backfillfullRatio", body.backfillfull_ratio)?,
         full: of_ratio("fullRatio", body.full_ratio)?,
     };
-    if ratios == FullRatios::default() {
-        return Err(Error::field("fullRatio", "or another ratio is required"));
-    }
     change(&croit, &asker, &parameters, CephSetting::FullRatios(ratios)).await
 }
 
@@ -143,9 +151,6 @@ pub(super) async fn set_max_mds(
     parameters: Parameters,
     Json(body): Json<MaxMdsBody>,
 ) -> Result<Response> {
-    if body.max_mds == 0 {
-        return Err(Error::field("maxMds", "must be at least 1"));
-    }
     let filesystem = filesystem(&settings(&croit, &parameters)?, body.filesystem)?;
     change(&croit, &asker, &parameters, CephSetting::MaxMds { filesystem, max: body.max_mds }).await
 }
@@ -195,11 +200,8 @@ pub(super) async fn set_min_compat_client(
     parameters: Parameters,
     Json(body): Json<MinCompatClientBody>,
 ) -> Result<Response> {
-    let release = body.min_compat_client;
-    if release.is_empty() || !release.bytes().all(|byte| byte.is_ascii_lowercase()) {
-        return Err(Error::field("minCompatClient", "must be the name of a release, such as luminous"));
-    }
-    change(&croit, &asker, &parameters, CephSetting::MinCompatClient { release }).await
+    let setting = CephSetting::MinCompatClient { release: body.min_compat_client };
+    change(&croit, &asker, &parameters, setting).await
 }
 
 /// `POST /maintenance/osd/{id}/scrub` and `/deep-scrub`
