@@ -183,6 +183,40 @@ bench_scripts() {
     stop "$manager_pid"
 }
 
+# Maintenance of all hosts of a swarm: five steps each that change nothing, all hosts at once; then one host after the other, where what the
+# manager needs between two steps is seen alone.
+bench_sessions() {
+    local dir=$state/sessions round out agents=${BENCH_AGENTS:-1000} few=20
+    local get="jq -r"
+    mkdir -p "$dir"
+    start_manager "$dir"
+    out=$(timeout 900 "$bin/hostler-swarm" --json sessions --url "$url" --api-token "$api_token" --manager "$agents_at" \
+        --token "$(join_token "$agents")" --agents "$agents" --state-dir "$dir/agents" --rounds "$rounds" --document-kib 6 --manager-pid "$manager_pid")
+    for ((round = 1; round <= rounds; round++)); do
+        note "session over $agents hosts, 5 steps each: all durable, s" "<= 30" "$($get ".round${round}_s" <<<"$out")"
+        note "session over $agents hosts: accepted, s" "" "$($get ".round${round}_accepted_s" <<<"$out")"
+        note "session over $agents hosts: manager's processor time, s" "" "$($get ".round${round}_manager_cpu_s" <<<"$out")"
+    done
+    note "session over $agents hosts: manager's peak memory, KiB" "<= 204800" "$(peak_kib "$manager_pid")"
+    stop "$manager_pid"
+    mkdir -p "$dir/few"
+    start_manager "$dir/few"
+    out=$(timeout 900 "$bin/hostler-swarm" --json sessions --url "$url" --api-token "$api_token" --manager "$agents_at" \
+        --token "$(join_token "$few")" --agents "$few" --state-dir "$dir/few/agents" --rounds 1 --singly --document-kib 6 --manager-pid "$manager_pid")
+    note "one host after the other: from step to step, p50, ms" "<= 20" "$($get .singly_gap_p50_ms <<<"$out")"
+    note "one host after the other: from step to step, p90, ms" "" "$($get .singly_gap_p90_ms <<<"$out")"
+    stop "$manager_pid"
+}
+
+# Plans for fleets that are nowhere but in memory.
+bench_plan() {
+    local round out
+    out=$("$bin/hostler-swarm" --json plan --hosts 1000 --instances 10000 --rounds "$rounds")
+    for ((round = 1; round <= rounds; round++)); do
+        note "plan of 1000 hosts with 10000 instances in groups, s" "<= 2" "$(jq -r ".round${round}_s" <<<"$out")"
+    done
+}
+
 # Pages of the list of many tasks that ended, in the usual orders and with the usual conditions.
 bench_tasks() {
     local dir=$state/tasks out tasks=${BENCH_TASKS:-100000} name
