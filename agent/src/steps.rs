@@ -21,6 +21,7 @@ pub mod disk;
 pub mod dummy;
 pub mod fetch;
 pub mod format_disk;
+pub mod guests;
 pub mod locks;
 pub mod network;
 pub mod packages;

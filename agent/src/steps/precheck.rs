@@ -1,4 +1,5 @@
-//! Whether the host may be worked on: room, a package manager at work, the clock; and which boot it is (spec/maintenance.md §3.7).
+//! Whether the host may be worked on: room, a package manager at work, the clock, guests; and which boot it is (spec/maintenance.md
+//! §3.7).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,12 +10,14 @@ use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Failure, locks};
+use super::{Failure, guests, locks};
 use crate::boot;
 use crate::probes::offset_us;
 
 /// File systems that must have room. One that is not there of its own is part of the first.
 const PLACES: &[&str] = &["/", "/var", "/boot"];
+/// How many guests are named where none should run.
+const GUESTS_SHOWN: usize = 10;
 
 /// What is found; its first fields are those of [`Boot`].
 #[derive(Clone, Debug, Default, Serialize)]
@@ -30,6 +33,8 @@ struct Found {
     packages: Option<String>,
     /// How wrong the clock is; `None` if nobody can know, as nothing keeps it right.
     clock_offset_us: Option<i64>,
+    /// The guests that run.
+    guests: Vec<String>,
 }
 
 /// Looks. What it found is told also where it is not as it should be.
@@ -45,6 +50,7 @@ pub fn run(step: &Precheck) -> Result<StepResult, Failure> {
         free_mib: PLACES.iter().filter_map(|place| Some((*place, free_mib(Path::new(place))?))).collect(),
         packages: locks::held(Path::new("/")),
         clock_offset_us: offset_us(),
+        guests: guests::running(Path::new("/proc")),
     };
     let faults = faults(step, &found);
     let after = json!(found);
@@ -76,6 +82,11 @@ fn faults(step: &Precheck, found: &Found) -> Vec<String> {
             faults.push(format!("the clock is wrong by {off} ms, accepted are less than {}", step.clock_ms));
         }
     }
+    if step.no_guests && !found.guests.is_empty() {
+        let (shown, more) = found.guests.split_at(found.guests.len().min(GUESTS_SHOWN));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        faults.push(format!("guests run here: {}{more}", shown.join(", ")));
+    }
     faults
 }
 
@@ -89,6 +100,7 @@ mod tests {
             free_mib: [("/", 900), ("/boot", 100)].into(),
             packages: Some("/lock is held by process 7".into()),
             clock_offset_us: Some(-600_000),
+            guests: (1..13).map(|n| format!("web-{n}")).collect(),
             ..Found::default()
         }
     }
@@ -96,12 +108,16 @@ mod tests {
     #[test]
     fn only_what_was_asked_for_is_a_fault() {
         assert!(faults(&Precheck::default(), &found()).is_empty());
-        let all = Precheck { free_mib: 500, packages_idle: true, clock_ms: 500 };
+        let all = Precheck { free_mib: 500, packages_idle: true, clock_ms: 500, no_guests: true };
         let faults = faults(&all, &found());
         assert_eq!(faults[0], "/boot has 100 MiB of room, needed are 500");
         assert!(faults[1].contains("process 7") && faults[2].contains("600 ms"), "{faults:?}");
-        assert_eq!(faults.len(), 3);
-        let unknown = Found { clock_offset_us: None, packages: None, ..found() };
+        assert!(
+            faults[3].starts_with("guests run here: web-1, ") && faults[3].ends_with("web-10 and 2 more"),
+            "{faults:?}"
+        );
+        assert_eq!(faults.len(), 4);
+        let unknown = Found { clock_offset_us: None, packages: None, guests: Vec::new(), ..found() };
         assert!(super::faults(&Precheck { free_mib: 100, ..all }, &unknown).is_empty());
     }
 

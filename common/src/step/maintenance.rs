@@ -13,6 +13,8 @@ pub struct Precheck {
     pub packages_idle: bool,
     /// The largest offset of the clock that is accepted, in milliseconds; 0 means that nobody cares.
     pub clock_ms: u64,
+    /// Whether no guest may run on it.
+    pub no_guests: bool,
 }
 
 /// See [`Step::Reboot`](super::Step::Reboot). Its result's `before` and `after` are [`Boot`].

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hostler_agent::link;
-use hostler_agent::runner::{Effect, Fate, Fitness, Input, Limits, Runner};
+use hostler_agent::runner::{Effect, Fate, Fitness, Input, Limits, Runner, Steps};
 use hostler_agent::shared_identity::SharedIdentity;
 use hostler_common::id::JobId;
 use hostler_common::job::{Captured, JobState, JobUpdate, Merged, Outcome, Work};
@@ -101,6 +101,8 @@ impl Agent {
         let (events, mut happened) = mpsc::channel(8);
         let link = tokio::spawn(link::run(identity.clone(), managers, events, Arc::default(), stop.clone()));
         let host = identity.host();
+        // No hooks of a start have to end before.
+        self.give(Input::Steps(Steps::Taken)).await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -36,7 +36,7 @@ pub struct Session {
 /// It is refused, does not end within `patience`, or does not end well.
 pub async fn everywhere(rest: &Rest, parallel: u32, patience: Duration) -> anyhow::Result<Session> {
     let action = |plugin: &str, kind: &str, metadata| json!({ "plugin": plugin, "type": kind, "metadata": metadata });
-    let unit = json!({ "units": ["none.service"] });
+    let unit = json!({ "unit": "none.service" });
     let order = json!({
         "maintenance_at": SystemClock.now().to_string(),
         "actions": [
@@ -58,7 +58,13 @@ pub async fn everywhere(rest: &Rest, parallel: u32, patience: Duration) -> anyho
         }
         let late = begun.elapsed() >= patience;
         if late || state == "MAINTENANCE_FAILED" {
-            anyhow::bail!("after {:?}: {}", begun.elapsed(), rest.get(&format!("{path}/detail")).await?);
+            let detail = rest.get(&format!("{path}/detail")).await?;
+            anyhow::bail!(
+                "{state} after {:?}: {}, first host {}",
+                begun.elapsed(),
+                detail["reason"],
+                detail["hosts"][0]
+            );
         }
         tokio::time::sleep(WATCH).await;
     }

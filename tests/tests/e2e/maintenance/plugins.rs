@@ -148,6 +148,27 @@ async fn spec_9_17_a_plug_in_that_boots_its_host_by_itself_does_not_run_twice_un
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_on_which_a_guest_runs_is_left_as_it_is() {
+    let Some(lab) = Lab::start().unwrap() else { return };
+    let site = Site::start(&lab).await;
+    site.plugin("note", "#!/bin/sh\necho it >>/var/log/noted\n", json!({})).await;
+    // Nobody told the manager of it; the host's agent sees its process.
+    let guest = "exec -a qemu-system-x86_64 sh -c 'sleep 900; true' -name guest=web-1,debug-threads=on -uuid 3f7a2b60";
+    site.host.exec(&["systemd-run", "--unit=guest", "bash", "-c", guest]).unwrap();
+    let session = site.session("note", json!({})).await;
+    let detail = session.ends(&site.manager, SOON, "MAINTENANCE_FAILED").await;
+    let reason = &detail["reason"];
+    assert_eq!(reason["code"], "host.occupied", "{detail}");
+    assert!(reason["text"].as_str().unwrap().contains("web-1 (3f7a2b60)"), "{reason}");
+    assert!(site.host.read("/var/log/noted").is_err(), "a plug-in ran beside a guest");
+    // It left: where it failed, the session goes on.
+    site.host.exec(&["systemctl", "stop", "guest"]).unwrap();
+    session.update(&site.manager, json!({})).await;
+    session.ends(&site.manager, SOON, "MAINTENANCE_DONE").await;
+    assert_eq!(site.host.read("/var/log/noted").unwrap(), "it\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spec_9_18_files_that_are_not_what_they_should_be_go_nowhere() {
     let Some(lab) = Lab::start().unwrap() else { return };
     let site = Site::start(&lab).await;

@@ -55,6 +55,7 @@ fn words(task: &Task, plugin: Option<&str>) -> (&'static str, String) {
         Task::Approve(_) => ("approval", "waits for an approval"),
         Task::Fence => ("fence", "keeps new instances away"),
         Task::Empty => ("empty", "waits until its instances have left"),
+        Task::Vacant => ("empty", "checks that no guest runs on it"),
         Task::Lock => ("storage", "waits for its turn at the storage of the cluster"),
         Task::Drain => ("storage", "moves all data away from its OSDs"),
         Task::MayStop => ("storage", "asks whether its Ceph daemons may stop"),

@@ -4,7 +4,7 @@
 use hostler_common::step::Step;
 
 use super::super::host::HostPhase;
-use super::super::policy::{Approval, Gate, Reboot};
+use super::super::policy::{Approval, ComputeMode, Gate, Reboot};
 use super::super::row::StepKind;
 use super::builtin::canonical;
 use super::doc::{Ending, Mark, Stay};
@@ -42,6 +42,8 @@ pub(super) enum Task {
     Fence,
     /// The session empties it.
     Empty,
+    /// Whether no guest runs on it, as the host itself sees it.
+    Vacant,
     /// The storage lock is taken.
     Lock,
     /// OSDs are marked out and emptied.
@@ -181,6 +183,10 @@ impl Stay {
         list.push(Entry::new("fence", Task::Fence));
         if order.has_instances {
             list.push(Entry::new("empty", Task::Empty));
+        }
+        // Others leave what cannot move where it is.
+        if policy.compute_mode == ComputeMode::Strict {
+            list.push(Entry::new("vacant", Task::Vacant));
         }
         if self.treats_storage() {
             self.enter_storage(&mut list);
@@ -348,7 +354,7 @@ impl Stay {
             Task::Gate(_) | Task::Health(_) => HostPhase::WaitingHealth,
             Task::Lock => HostPhase::WaitingStorage,
             Task::Approve(_) => HostPhase::WaitingApproval,
-            Task::Fence | Task::Empty => HostPhase::Emptying,
+            Task::Fence | Task::Empty | Task::Vacant => HostPhase::Emptying,
             Task::MayStop | Task::Noout | Task::HandOver | Task::Stop | Task::Settle | Task::Drain => {
                 HostPhase::StorageEntry
             }
@@ -380,6 +386,7 @@ impl Task {
             Self::Approve(_) => (StepKind::Gate, "manual_approval"),
             Self::Fence => (StepKind::Disable, "scheduling"),
             Self::Empty => (StepKind::Wait, "empty"),
+            Self::Vacant => (StepKind::Check, "guests"),
             Self::Lock => (StepKind::Storage, "lock"),
             Self::Drain => (StepKind::Storage, "drain"),
             Self::MayStop => (StepKind::Check, "ok_to_stop"),

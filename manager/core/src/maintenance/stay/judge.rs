@@ -164,6 +164,13 @@ impl Draft<'_> {
             Task::Reboot { .. } => return self.reboot_lost(&text),
             _ => {}
         }
+        let (code, text) = match &entry.task {
+            Task::Vacant if began => (
+                "host.occupied",
+                format!("{text}; move them away, or leave them there with the rule compute_mode=ignore"),
+            ),
+            _ => (code, text),
+        };
         let tries = self.next.tries.as_ref().map_or(1, |(_, tries)| *tries);
         if began && tries <= self.retries(&entry) {
             let reason = self.reason(code, text.clone());
@@ -176,7 +183,7 @@ impl Draft<'_> {
     /// How often an entry that failed is tried once more.
     fn retries(&self, entry: &super::agenda::Entry) -> u32 {
         match &entry.task {
-            Task::Precheck | Task::Look | Task::Verify | Task::HandOver => 1,
+            Task::Precheck | Task::Look | Task::Vacant | Task::Verify | Task::HandOver => 1,
             Task::Noout | Task::NooutOff | Task::Start | Task::DrainBack | Task::Drain => 2,
             Task::Step(_) | Task::Script(_) | Task::Plugin => self.plugin_retries(entry),
             _ => 0,

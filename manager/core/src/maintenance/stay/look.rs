@@ -38,6 +38,7 @@ impl Task {
             | Self::Health(_)
             | Self::Approve(_)
             | Self::Empty
+            | Self::Vacant
             | Self::Lock
             | Self::MayStop
             | Self::Settle
@@ -112,7 +113,7 @@ impl Draft<'_> {
     fn look(&mut self, entry: &Entry) {
         match &entry.task {
             Task::Precheck => {
-                let checks = Precheck { free_mib: FREE_MIB, packages_idle: true, clock_ms: CLOCK_MS };
+                let checks = Precheck { free_mib: FREE_MIB, packages_idle: true, clock_ms: CLOCK_MS, no_guests: false };
                 self.order_step(Step::Precheck(checks));
             }
             Task::Look if self.next.storage.host.is_some() => self.skip("it is known"),
@@ -123,6 +124,7 @@ impl Draft<'_> {
             Task::Fence => self.fence(),
             // Somebody else says when that is over.
             Task::Empty | Task::Approve(_) => {}
+            Task::Vacant => self.order_step(Step::Precheck(Precheck { no_guests: true, ..Precheck::default() })),
             Task::Lock => self.look_at_lock(),
             Task::Drain => self.drain(),
             Task::MayStop => self.may_stop(),
@@ -231,6 +233,7 @@ impl Draft<'_> {
         // What was empty and fenced is neither any more.
         self.next.done.remove("fence");
         self.next.done.remove("empty");
+        self.next.done.remove("vacant");
         self.write(Write::Service { host: self.next.host, disabled });
         self.done(Value::Null);
     }
