@@ -145,12 +145,25 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 /// # Errors
 /// Something that it needs cannot be had; the error says what, and with which setting it is about.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    run_with(config, ComputeSide::default(), stop).await
+}
+
+/// Runs the manager until `stop`, with instances that somebody else knows of.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(config: Config, compute: ComputeSide, stop: CancellationToken) -> anyhow::Result<()> {
     files::make_folder(&config.state_dir).with_context(|| format!("state_dir: {}", config.state_dir.display()))?;
     // Two managers on one SQLite file would each believe to be the only one.
     let _lock = lock_state(&config.state_dir, "manager")?;
     let store = Store::open(&store_options(&config)).await.context("the store cannot be opened")?;
     store.write(|tx| Box::pin(host::host_all_offline(tx))).await?;
-    let engine = Engine::new(store, Arc::new(SystemClock), Arc::new(OsSeeds), engine_settings(&config));
+    let engine = Engine::new(
+        store,
+        Arc::new(SystemClock),
+        Arc::new(OsSeeds),
+        EngineSettings { compute, ..engine_settings(&config) },
+    );
     let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
         .context("the keys of scripts and secrets")?;
     let files = Folder::new(folder_of(&config.state_dir));

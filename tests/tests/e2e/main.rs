@@ -13,6 +13,7 @@ mod hooks;
 mod hooks_lab;
 mod maintenance;
 mod maintenance_cli;
+mod maintenance_plan;
 mod pki;
 mod scripts;
 mod site;

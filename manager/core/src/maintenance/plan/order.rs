@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::maintenance::constraint::GroupConstraint;
 use crate::maintenance::host::{FleetHost, Role};
-use crate::maintenance::spec::Workflow;
 
 use super::World;
 use super::ledger::{Ledger, group_of};
@@ -90,26 +90,25 @@ pub(super) fn waves<'w>(
 
 /// Hosts that go at the same time.
 #[derive(Debug, Default)]
-struct Wave {
+struct Wave<'w> {
     hosts: usize,
     controllers: bool,
     domains: BTreeMap<String, u32>,
     /// The failure domain at work in each storage cluster.
     clusters: BTreeMap<String, Option<String>>,
-    /// Members of each group, with how many may be impacted.
-    groups: BTreeMap<String, (u32, u32)>,
+    /// Members of each group, and what the group needs.
+    groups: BTreeMap<String, (u32, &'w GroupConstraint)>,
 }
 
-impl Wave {
-    fn of(world: &World<'_>, ledger: &Ledger<'_>, host: &FleetHost) -> Self {
+impl<'w> Wave<'w> {
+    fn of(world: &'w World<'w>, ledger: &Ledger<'w>, host: &FleetHost) -> Self {
         let domain = domain(host);
         let mut wave = Self { hosts: 1, controllers: host.roles.contains(&Role::Controller), ..Self::default() };
         wave.clusters.extend(host.cluster.clone().map(|cluster| (cluster, domain.clone())));
         wave.domains.extend(domain.map(|domain| (domain, 1)));
-        if world.workflow == Workflow::Vnf {
-            for group in ledger.residents(host.host).iter().filter_map(|instance| group_of(world, instance)) {
-                wave.groups.entry(group.group_id.clone()).or_insert((0, group.max_impacted_members)).0 += 1;
-            }
+        // Moves keep to it whatever the workflow is: two such hosts would wait for each other.
+        for group in ledger.residents(host.host).iter().filter_map(|instance| group_of(world, instance)) {
+            wave.groups.entry(group.group_id.clone()).or_insert((0, group)).0 += 1;
         }
         wave
     }
@@ -135,11 +134,13 @@ impl Wave {
         if let Some(domain) = next.domains.keys().find(full) {
             return Some(format!("at most {per_domain} of the failure domain {domain} at once"));
         }
-        let strained = |(group, (members, most)): &(&String, &(u32, u32))| {
-            self.groups.get(*group).is_some_and(|(there, _)| there + members > *most)
+        let strained = |(id, (members, group)): &(&String, &(u32, &GroupConstraint))| {
+            self.groups.get(*id).is_some_and(|(there, _)| there + members > group.max_impacted_members)
         };
-        if let Some((group, (_, most))) = next.groups.iter().find(strained) {
-            return Some(format!("at most {most} members of the group {group} may be impacted at once"));
+        if let Some((id, (_, group))) = next.groups.iter().find(strained) {
+            let (most, name) = (group.max_impacted_members, group.group_name.as_ref().unwrap_or(id));
+            let members = if most == 1 { "member" } else { "members" };
+            return Some(format!("at most {most} {members} of the group {name} may be impacted at once"));
         }
         let lanes = world.policy.max_parallel_hosts;
         (lanes > 0 && self.hosts >= lanes as usize).then(|| match lanes {
