@@ -7,6 +7,8 @@
 mod clients;
 #[path = "maintenance/crew.rs"]
 mod crew;
+#[path = "maintenance/defects.rs"]
+mod defects;
 #[path = "maintenance/downloads.rs"]
 mod downloads;
 #[path = "maintenance/flows.rs"]
