@@ -16,6 +16,7 @@ mod flows;
 #[path = "maintenance/fuzz.rs"]
 mod fuzz;
 #[path = "maintenance/large.rs"]
+#[allow(clippy::print_stdout, reason = "how long it takes is shown")]
 mod large;
 #[path = "maintenance/pages.rs"]
 mod pages;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hostler_common::time::Timestamp;
 
+use super::super::OUTAGE;
 use super::doc::Stay;
 use super::draft::Draft;
 use crate::machine::{Effect, WHEN_ONLINE};
@@ -28,8 +29,6 @@ const STALL_AFTER: Duration = Duration::from_secs(1800);
 /// After how long a flag that is set is told (§8.3).
 const FLAG_AFTER: Duration = Duration::from_secs(4 * 3600);
 
-/// How late it may be looked at something before that counts as an outage of ours.
-const OUTAGE: Duration = Duration::from_secs(60);
 /// How long agents get to come back after an outage.
 const COMEBACK: Duration = Duration::from_secs(120);
 
