@@ -7,12 +7,17 @@
 mod clients;
 #[path = "maintenance/crew.rs"]
 mod crew;
+#[path = "maintenance/defects.rs"]
+mod defects;
 #[path = "maintenance/downloads.rs"]
 mod downloads;
 #[path = "maintenance/flows.rs"]
 mod flows;
 #[path = "maintenance/fuzz.rs"]
 mod fuzz;
+#[path = "maintenance/large.rs"]
+#[allow(clippy::print_stdout, reason = "how long it takes is shown")]
+mod large;
 #[path = "maintenance/pages.rs"]
 mod pages;
 #[path = "maintenance/records.rs"]

@@ -9,6 +9,9 @@ mod deliver;
 mod follow;
 #[path = "notify/manage.rs"]
 mod manage;
+#[path = "../../tests/src/lab/python.rs"]
+#[allow(clippy::print_stdout, reason = "a test that does not run says so")]
+mod python;
 #[path = "events/receiver.rs"]
 mod receiver;
 #[path = "maintenance/site.rs"]
@@ -20,6 +23,8 @@ mod stage;
 mod support;
 #[path = "notify/tacker.rs"]
 mod tacker;
+#[path = "notify/vnfm.rs"]
+mod vnfm;
 
 /// What the receiver knows of its surroundings.
 mod lab {

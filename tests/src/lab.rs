@@ -13,8 +13,9 @@
 mod agent;
 mod manager;
 mod process;
+mod python;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -22,6 +23,7 @@ use anyhow::{Context as _, bail};
 pub use agent::{Agent, join};
 pub use manager::{Answer, Manager, Options, Place};
 pub use process::Daemon;
+pub use python::{python, skip};
 
 /// The binary of that name, built before the tests (tests/run does).
 ///
@@ -32,29 +34,6 @@ pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let found = test.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is not built; run tests/run, or cargo build --workspace --bins"))
-}
-
-/// The stock clients' Python, if the tests were started by tests/run.
-///
-/// # Panics
-/// It is not there and `CI` is `true`.
-#[must_use]
-pub fn python() -> Option<PathBuf> {
-    let venv = std::env::var_os("HOSTLER_TEST_VENV").map(|venv| Path::new(&venv).join("bin/python"));
-    let found = venv.filter(|python| python.is_file());
-    if found.is_none() {
-        skip("the stock clients are not installed (HOSTLER_TEST_VENV)");
-    }
-    found
-}
-
-/// Says loudly that a test does not run; in CI that is a failure.
-///
-/// # Panics
-/// `CI` is `true`.
-pub fn skip(why: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "this test must run in CI: {why}");
-    println!("\n!!! SKIPPED: {why}\n");
 }
 
 /// Asks `what` until it says yes.

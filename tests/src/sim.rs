@@ -12,6 +12,6 @@ mod random;
 mod wire;
 mod world;
 
-pub use maintenance::{Tally, run_session_schedule};
+pub use maintenance::{FSID, Site, Tally, run_session_schedule};
 pub use random::Random;
 pub use world::{Summary, run_schedule};

@@ -361,8 +361,18 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         std::fs::remove_dir_all(Path::new("/dev/shm/hostler-agent").join(self.host.to_string())).ok();
+        if let Some(child) = &mut self.child {
+            child.start_kill().ok();
+        }
         if std::thread::panicking() {
             eprintln!("the agent said:\n{}", self.log());
+        }
+        // Whoever still ends a job writes there for a moment; what is removed once would come back.
+        for _ in 0..100 {
+            if std::fs::remove_dir_all(self.state.path()).is_ok() || !self.state.path().exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

@@ -61,13 +61,18 @@ pub struct Crew {
 impl Crew {
     /// So many hosts called `kvm-a01` and so on, and static tokens.
     pub async fn new(hosts: usize, settings: &str) -> Self {
+        Self::with_room(hosts, settings, ROOM).await
+    }
+
+    /// The same with hosts of that size.
+    pub async fn with_room(hosts: usize, settings: &str, room: Size) -> Self {
         let compute = Arc::new(Memory::default());
         let settings = format!("{}{settings}", Site::guarded_settings());
         let site = Site::with_instances(&settings, Arc::clone(&compute)).await;
         let mut all = Vec::new();
         for n in 1..=hosts {
             let host = site.host(&format!("kvm-a{n:02}"), &["compute"]).await;
-            compute.add_host(host, ROOM);
+            compute.add_host(host, room);
             all.push(host);
         }
         Self { site, compute, hosts: all, seen: Vec::new(), notices: Vec::new(), last_event: EventNumber(0) }

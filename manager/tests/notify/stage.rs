@@ -59,9 +59,13 @@ impl Drop for Stage {
 impl Stage {
     /// So many compute hosts, of a manager with these settings.
     pub async fn with(settings: &str, hosts: usize) -> Self {
+        Self::nameless(&format!("{settings}\n[maintenance]\npublic_url = \"{BASE}\"\n"), hosts).await
+    }
+
+    /// The same, whose links begin with the address that was used for a call.
+    pub async fn nameless(settings: &str, hosts: usize) -> Self {
         let compute = Arc::new(Memory::default());
-        let settings = format!("{settings}\n[maintenance]\npublic_url = \"{BASE}\"\n");
-        let site = Site::with_instances(&settings, Arc::clone(&compute)).await;
+        let site = Site::with_instances(settings, Arc::clone(&compute)).await;
         let mut all = Vec::new();
         for n in 1..=hosts {
             let host = site.host(&format!("kvm-a{n:02}"), &["compute"]).await;
@@ -83,13 +87,18 @@ impl Stage {
 
     /// An instance of a project on the host of that place.
     pub fn instance(&self, id: &str, project: &str, place: usize) {
+        self.sized(id, project, place, Size { vcpus: 1, memory_mib: 512, disk_gib: 1 });
+    }
+
+    /// The same, of that size.
+    pub fn sized(&self, id: &str, project: &str, place: usize, size: Size) {
         self.compute.put(Instance {
             id: id.into(),
             name: format!("vm {id}"),
             project: project.into(),
             host: self.hosts[place],
             state: InstanceState::Active,
-            size: Size { vcpus: 1, memory_mib: 512, disk_gib: 1 },
+            size,
             can_live_migrate: true,
             needs: Vec::new(),
             group: None,

@@ -1,10 +1,10 @@
 //! Ports for a cluster: each cluster of the machine has two hundred of its own.
 
-use std::fs::File;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 use anyhow::Context as _;
-use nix::fcntl::{Flock, FlockArg};
 
 /// How many ports a cluster has: five for monitors, the rest for the other daemons, which take eight each at the most.
 pub(super) const RANGE: u16 = 200;
@@ -18,7 +18,8 @@ const CLUSTERS: u16 = 70;
 pub(super) struct Ports {
     /// The first one.
     pub first: u16,
-    _lock: Flock<File>,
+    /// Whoever has the name has the range. It is no file, so it goes with the process.
+    _name: UnixListener,
 }
 
 impl Ports {
@@ -28,12 +29,11 @@ impl Ports {
     }
 
     fn try_take(number: u16) -> Option<Self> {
-        let path = std::env::temp_dir().join(format!("hostler-ceph-ports.{number}"));
-        let file = File::options().create(true).write(true).truncate(false).open(path).ok()?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
+        let name = SocketAddr::from_abstract_name(format!("hostler-ceph-ports.{number}")).ok()?;
+        let name = UnixListener::bind_addr(&name).ok()?;
         let first = FIRST + number * RANGE;
         // The guard of a cluster that was killed may still be at work.
         let free = (first..first + 10).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-        free.then_some(Self { first, _lock: lock })
+        free.then_some(Self { first, _name: name })
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, ensure};
+use hostler_agent::identity::Identity;
 use serde_json::json;
 
 use super::{Daemon, Manager, Place, binary};
@@ -118,6 +119,17 @@ impl Agent {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("agent.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.daemon.take());
+        // What an agent has outside of its state, which the machine would else keep until it boots.
+        let Ok(Some(identity)) = Identity::load(&self.state_dir()) else { return };
+        for folder in ["/run/hostler-agent", "/dev/shm/hostler-agent"] {
+            std::fs::remove_dir_all(Path::new(folder).join(identity.host.to_string())).ok();
+        }
     }
 }
 

@@ -7,5 +7,6 @@ mod site;
 mod tally;
 mod world;
 
+pub use site::{FSID, Site};
 pub use tally::Tally;
 pub use world::run_session_schedule;

@@ -3,4 +3,5 @@
 mod crash;
 mod crew;
 mod moves;
+mod storage;
 mod whole;

@@ -12,7 +12,7 @@ use hostler_manager::store::host::{host_by_name, host_insert};
 use hostler_manager::store::introspection::{DataKind, data_find, data_put};
 use hostler_manager::store::{Error, Options, Result, Store};
 use hostler_tests::commit;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
 
 use super::{at, host_id, long};
@@ -50,9 +50,25 @@ fn a_read_only_disk_is_survived() {
     in_a_namespace("child_on_a_read_only_disk");
 }
 
-/// A small disk at the folder.
-fn small_disk(folder: &Path) {
-    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=12m")).unwrap();
+/// A small disk in a folder of its own. It is unmounted before the folder goes, which else would stay.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some("size=12m")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        umount2(self.path(), MntFlags::MNT_DETACH).ok();
+    }
 }
 
 /// Takes all the room that is left.
@@ -106,8 +122,7 @@ async fn add_many(store: &Store, numbers: std::ops::Range<u128>, bytes: usize) -
 #[ignore = "the child process of a_full_disk_is_survived"]
 async fn child_on_a_full_disk() {
     const BYTES: usize = 60_000;
-    let folder = tempfile::tempdir().unwrap();
-    small_disk(folder.path());
+    let folder = SmallDisk::new();
     let (path, ballast) = (folder.path().join("manager.db"), folder.path().join("ballast"));
     let store = Store::open(&Options::Sqlite(path.clone())).await.unwrap();
     let (mut acknowledged, failed) = add_many(&store, 0..10, BYTES).await;
@@ -142,8 +157,7 @@ async fn child_on_a_full_disk() {
 #[tokio::test]
 #[ignore = "the child process of a_read_only_disk_is_survived"]
 async fn child_on_a_read_only_disk() {
-    let folder = tempfile::tempdir().unwrap();
-    small_disk(folder.path());
+    let folder = SmallDisk::new();
     let path: PathBuf = folder.path().join("manager.db");
     // A copy is one file, without the files of a log beside it.
     let elsewhere = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! A manager with hosts whose agents do whatever they are told, at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -15,10 +15,12 @@ use hostler_core::maintenance::spec::{Action, ActionType, Spec};
 use hostler_core::maintenance::state::State;
 use hostler_manager::engine::compute::{ComputeSide, Memory};
 use hostler_manager::engine::{Engine, EngineSettings, OsSeeds};
+use hostler_manager::store::cluster::{Reach, reach_put};
 use hostler_manager::store::host::{Greeting, host_describe, host_insert, host_online};
 use hostler_manager::store::{Error, Gate, Store, host, job, maintenance};
 use hostler_tests::both::Bed;
 use hostler_tests::commit;
+use hostler_tests::sim::{FSID, Site};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -40,8 +42,10 @@ pub struct Crew {
     pub done: Vec<Done>,
     /// How many of the next steps of that name fail, by host.
     pub failing: BTreeMap<(HostId, String), u32>,
+    /// What is real of the Ceph cluster, if the hosts carry one.
+    pub site: Site,
     boots: BTreeMap<HostId, u32>,
-    answered: BTreeSet<Uuid>,
+    answered: BTreeMap<Uuid, JobUpdate>,
 }
 
 impl Crew {
@@ -57,11 +61,25 @@ impl Crew {
             hosts: Vec::new(),
             done: Vec::new(),
             failing: BTreeMap::new(),
+            site: Site::default(),
             boots: BTreeMap::new(),
-            answered: Default::default(),
+            answered: BTreeMap::new(),
         };
         for n in 1..=hosts {
             crew.add(n, &["compute"]).await;
+        }
+        crew
+    }
+
+    /// The same with hosts that carry a Ceph cluster, an OSD and a monitor on each.
+    pub async fn with_ceph(bed: Bed, hosts: u128) -> Self {
+        let mut crew = Self::new(bed, 0).await;
+        crew.site = Site { ceph: true, ..Site::default() };
+        for n in 1..=hosts {
+            let host = crew.add(n, &["storage"]).await;
+            crew.site.hosts += 1;
+            let reach = Reach { fsid: Some(FSID.into()), degraded: false };
+            commit!(crew.engine.store, tx => reach_put(tx, host, &reach).await).unwrap();
         }
         crew
     }
@@ -176,20 +194,31 @@ impl Crew {
     }
 
     /// What an agent says of a job: done before, it says the same again.
-    fn answer(&mut self, spec: &JobSpec) -> JobUpdate {
+    pub fn answer(&mut self, spec: &JobSpec) -> JobUpdate {
+        if let Some(said) = self.answered.get(&spec.id.0) {
+            return said.clone();
+        }
+        let update = self.perform(spec);
+        self.answered.insert(spec.id.0, update.clone());
+        update
+    }
+
+    fn perform(&mut self, spec: &JobSpec) -> JobUpdate {
         let Work::Step(step) = &spec.work else { panic!("{spec:?}") };
-        let fresh = self.answered.insert(spec.id.0);
+        self.done.push(Done { host: spec.host, step: step.name().into() });
+        if self.site.ceph && step.name().starts_with("ceph_") {
+            let at = self.hosts.iter().position(|host| *host == spec.host).unwrap();
+            let (state, outcome) = self.site.step(at, step);
+            return JobUpdate { job: spec.id, state, outcome: Some(outcome) };
+        }
         let fails = self.failing.get_mut(&(spec.host, step.name().to_owned())).filter(|left| **left > 0);
         let state = match fails {
-            Some(left) if fresh => {
+            Some(left) => {
                 *left -= 1;
                 JobState::Failed
             }
-            _ => JobState::Succeeded,
+            None => JobState::Succeeded,
         };
-        if fresh {
-            self.done.push(Done { host: spec.host, step: step.name().into() });
-        }
         let result = self.result(spec.host, step);
         let text = serde_json::to_vec(&result).unwrap();
         let outcome = Outcome {

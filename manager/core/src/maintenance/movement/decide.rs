@@ -3,6 +3,7 @@
 use hostler_common::error::Class;
 use serde_json::Value;
 
+use super::super::OUTAGE;
 use super::super::instance::MoveAction;
 use super::super::state::Reason;
 use super::super::word::{FromMove, MOVE, MoveOrder, ToSession};
@@ -118,6 +119,9 @@ impl Move {
     fn late(&self, cx: &Context<()>) -> Decision<Self> {
         match self.phase {
             Phase::Fresh | Phase::Over => Decision::to(self.clone()),
+            Phase::Waiting | Phase::Moving if self.deadline.is_some_and(|due| due.after(OUTAGE) < cx.now) => {
+                self.granted(cx)
+            }
             Phase::Waiting => {
                 let reason = self.reason.clone();
                 self.clone().over(self.order.as_ref().map(|order| order.from), reason)
@@ -136,6 +140,14 @@ impl Move {
                 self.clone().end(reason.unwrap_or_else(|| Reason::new("move.timeout", "it took too long")), cx)
             }
         }
+    }
+
+    /// No manager was there to see how it went, so it gets its time once more (§2.6).
+    fn granted(&self, cx: &Context<()>) -> Decision<Self> {
+        let seconds = self.order.as_ref().map_or(0, |order| order.timeout);
+        let deadline = cx.now.after(std::time::Duration::from_secs(seconds.into()));
+        let next = Self { deadline: Some(deadline), ..self.clone() };
+        Decision::to(next).effect(Effect::SetTimer(DEADLINE, deadline))
     }
 
     /// Asks that the attempt be ended, and waits for what is said of that.

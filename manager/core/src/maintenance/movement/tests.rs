@@ -166,6 +166,30 @@ fn a_late_move_is_ended_and_may_still_have_moved() {
 }
 
 #[test]
+fn time_in_which_no_manager_was_there_does_not_count() {
+    for waiting in [true, false] {
+        let mut bench = Bench::new();
+        bench.begin(&order(&[3]));
+        if waiting {
+            bench.refused(Retry::Later);
+        }
+        // Everything is overdue, and comes due in its order.
+        bench.now = 5 * 3600;
+        while let Some((name, _)) =
+            bench.timers.clone().iter().min_by_key(|(_, due)| **due).filter(|(_, due)| **due <= at(bench.now))
+        {
+            bench.timers.remove(name);
+            bench.give(Input::Timer((*name).into()));
+        }
+        assert_eq!((bench.orders.len(), bench.aborts.len(), bench.told.len()), (1 + usize::from(waiting), 0, 0));
+        // Then it is as late as any other.
+        let began = bench.now;
+        bench.wait();
+        assert_eq!((bench.now - began, bench.aborts.len()), (900, 1));
+    }
+}
+
+#[test]
 fn a_compute_side_that_says_nothing_does_not_hold_up_for_ever() {
     let mut bench = Bench::new();
     bench.begin(&order(&[]));

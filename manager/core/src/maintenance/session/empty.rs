@@ -95,6 +95,7 @@ impl<'c> Turn<'c> {
         let Some(lane) = self.s.lane(host).filter(|lane| lane.stage == LaneStage::Emptying).cloned() else { return };
         self.retire(|question| question.host == Some(host));
         self.forget_own(host);
+        let reason = reason.on(host, lane.name);
         if lane.ask == State::PrepareMaintenance {
             return self.end_lane(host, Then::ScaleIn(reason), &ToStay::End(Leave::Exit));
         }
@@ -102,7 +103,7 @@ impl<'c> Turn<'c> {
         if let Some(lane) = self.lane_mut(host) {
             (lane.stage, lane.since) = (LaneStage::Working, now);
         }
-        self.tell_stay(host, &ToStay::CannotEmpty(reason.on(host, lane.name)));
+        self.tell_stay(host, &ToStay::CannotEmpty(reason));
     }
 
     /// Looks after instances that their owners take away.

@@ -155,7 +155,8 @@ impl Turn<'_> {
             let text = format!("{} stays on {}: {}", going.instance, lane.name, reason.text);
             self.warn(text);
         } else if spent {
-            self.cannot_empty(going.from, reason);
+            let text = format!("{} cannot leave {}: {}", going.instance, lane.name, reason.text);
+            self.cannot_empty(going.from, Reason { text, ..reason });
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::notice::{FLAG_OLD, STALLED, STORAGE_HELD};
 use super::super::row::{StepState, Write};
+use super::super::session::event::blank;
 use super::super::spec::Leave;
 use super::super::state::Reason;
 use super::super::word::{Order, StayReport, ToStay};
@@ -192,12 +193,15 @@ impl Draft<'_> {
     }
 
     fn timer(&mut self, name: &str) {
+        if self.active() {
+            self.grant_outage();
+        }
         let now = self.now();
         match name {
             timers::FLAG if self.next.marks.noout.maybe() => {
-                self.next.marks.noout_since = Some(now);
-                let bucket = self.next.storage.host.as_ref().and_then(|host| host.bucket.clone());
-                self.alert(FLAG_OLD, json!({ "flag": "noout", "bucket": bucket }));
+                self.next.marks.noout_told = Some(now);
+                let (bucket, since) = (self.bucket(), self.next.marks.noout_since.map(blank));
+                self.alert(FLAG_OLD, json!({ "flag": "noout", "bucket": bucket, "since": since }));
             }
             _ if !self.active() => {}
             timers::JOB => self.look_after_job(),

@@ -96,6 +96,8 @@ pub struct Marks {
     pub noout: Mark,
     /// Since when.
     pub noout_since: Option<Timestamp>,
+    /// When it was last told that it is set for long.
+    pub noout_told: Option<Timestamp>,
     /// The daemons of the host are stopped.
     pub stopped: Mark,
     /// The OSDs may have been down by our hand, and were not seen up since.
@@ -111,6 +113,11 @@ pub struct Marks {
 }
 
 impl Marks {
+    /// `noout` is not ours, or not any more.
+    pub(super) fn no_flag(&mut self) {
+        (self.noout, self.noout_since, self.noout_told) = (Mark::No, None, None);
+    }
+
     /// Whether anything of the storage has to be given back, the lock aside.
     #[must_use]
     pub fn storage(&self) -> bool {
@@ -155,6 +162,9 @@ pub struct Open {
     /// When it is given up.
     #[serde(default)]
     pub until: Option<Timestamp>,
+    /// For how many seconds since then no manager was there: they count for nothing.
+    #[serde(default)]
+    pub outage: u64,
     /// For how long all was good, where it is waited for that.
     #[serde(default)]
     pub stable: Stability,

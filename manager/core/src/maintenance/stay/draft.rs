@@ -140,6 +140,7 @@ impl<'a> Draft<'a> {
             job: None,
             next: None,
             until: None,
+            outage: 0,
             stable: Default::default(),
             healing: None,
             bad: 0,

@@ -80,18 +80,14 @@ impl Draft<'_> {
             Task::Reboot { .. } => return self.boot_reported(&result),
             Task::Noout if !result.changed && self.first_try() => {
                 // It was not there when the host was looked at, and is there now: somebody else was faster, and it is theirs.
-                self.next.marks.noout = Mark::No;
-                self.next.marks.noout_since = None;
+                self.next.marks.no_flag();
                 if let Some(host) = &mut self.next.storage.host {
                     host.flags.push("noout".into());
                 }
                 return self.skip("somebody else had set it before; it stays");
             }
             Task::Noout => self.next.marks.noout = Mark::Yes,
-            Task::NooutOff => {
-                self.next.marks.noout = Mark::No;
-                self.next.marks.noout_since = None;
-            }
+            Task::NooutOff => self.next.marks.no_flag(),
             Task::Stop => {
                 self.next.marks.stopped = Mark::Yes;
                 self.next.storage.before.watched_s = result.after["watched_s"].as_u64().unwrap_or(0);
@@ -149,10 +145,7 @@ impl Draft<'_> {
             task if task.watches() => return self.asked_in_vain(&text),
             // What was never begun changed nothing. A stop that the agent gave up says so, too, after it started again what it had
             // stopped: it is looked whether all are up.
-            Task::Noout if !began && self.first_try() => {
-                self.next.marks.noout = Mark::No;
-                self.next.marks.noout_since = None;
-            }
+            Task::Noout if !began && self.first_try() => self.next.marks.no_flag(),
             Task::Stop if !began && self.first_try() => {
                 self.next.marks.stopped = Mark::No;
                 self.next.marks.shaken = code == REFUSED;

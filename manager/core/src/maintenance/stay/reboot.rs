@@ -48,8 +48,9 @@ impl Draft<'_> {
                 // It was ordered before, and the host did not come back since.
                 _ if !self.cx.facts.connected => {
                     let limit = self.order().map_or(0, |order| u64::from(order.policy.reboot_timeout));
-                    let since = self.next.open.as_ref().map_or(self.now(), |open| open.since);
-                    if since.after(Duration::from_secs(limit)) <= self.now() {
+                    let open = self.next.open.as_ref();
+                    let (since, outage) = open.map_or((self.now(), 0), |open| (open.since, open.outage));
+                    if since.after(Duration::from_secs(limit + outage)) <= self.now() {
                         return self.fail("reboot.no_return", format!("the host did not come back within {limit} s"));
                     }
                     return self.wait_for(LOOK_EVERY, "agent.away", "the host has not come back yet");

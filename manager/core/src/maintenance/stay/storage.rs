@@ -76,13 +76,15 @@ impl Draft<'_> {
             return self.skip("somebody else had set it before; it stays");
         }
         self.next.marks.noout = Mark::About;
-        self.next.marks.noout_since = Some(self.now());
+        // Another attempt makes it no younger.
+        let now = self.now();
+        self.next.marks.noout_since.get_or_insert(now);
         self.order_ceph(Step::CephNoout(CephNoout { bucket, set: true }));
     }
 
     pub(super) fn unset_noout(&mut self) {
         let Some(bucket) = self.bucket() else {
-            self.next.marks.noout = Mark::No;
+            self.next.marks.no_flag();
             return self.skip("the host has no bucket in CRUSH");
         };
         self.order_ceph(Step::CephNoout(CephNoout { bucket, set: false }));

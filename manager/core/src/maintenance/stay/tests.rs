@@ -1,3 +1,4 @@
+mod outage;
 mod random;
 mod sim;
 mod world;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hostler_common::time::Timestamp;
 
+use super::super::OUTAGE;
 use super::doc::Stay;
+use super::draft::Draft;
 use crate::machine::{Effect, WHEN_ONLINE};
 
 /// It is looked after the job that is waited for.
@@ -27,6 +29,12 @@ const STALL_AFTER: Duration = Duration::from_secs(1800);
 /// After how long a flag that is set is told (§8.3).
 const FLAG_AFTER: Duration = Duration::from_secs(4 * 3600);
 
+/// How long agents get to come back after an outage.
+const COMEBACK: Duration = Duration::from_secs(120);
+
+/// Timers of what is waited for: they are late only if no manager is there.
+const GRANTED: [&str; 4] = [JOB, LOOK, LIMIT, HOST];
+
 const ALL: [&str; 7] = [JOB, LOOK, LIMIT, HOST, STALL, FLAG, WHEN_ONLINE];
 
 impl Stay {
@@ -39,7 +47,8 @@ impl Stay {
             }
         };
         if self.marks.noout.maybe() {
-            set(FLAG, self.marks.noout_since.map(|since| since.after(FLAG_AFTER)));
+            let last = self.marks.noout_told.or(self.marks.noout_since);
+            set(FLAG, last.map(|last| last.after(FLAG_AFTER)));
         }
         if self.stage.is_active() {
             let open = self.open.as_ref();
@@ -52,6 +61,31 @@ impl Stay {
             set(STALL, self.moved_at.map(|moved| moved.after(STALL_AFTER)));
         }
         due
+    }
+}
+
+impl Draft<'_> {
+    /// Where something should have been looked at long ago, no manager was there to do it: that time is nobody's fault. All that
+    /// is waited for gets as much more, and agents get the time to come back (§2.6).
+    pub(super) fn grant_outage(&mut self) {
+        let (now, timers) = (self.now(), self.next.timers());
+        let first = GRANTED.iter().filter_map(|name| timers.get(name)).min();
+        let Some(late) = first.map(|first| now.since(*first)).filter(|late| *late > OUTAGE) else { return };
+        let back = now.after(COMEBACK);
+        let later = |at: Option<Timestamp>| at.map(|at| at.after(late).max(back));
+        if !self.next.paused {
+            self.next.host_until = later(self.next.host_until);
+        }
+        let early = |at: Option<Timestamp>| at.map(|at| at.max(now));
+        self.next.again_at = early(self.next.again_at);
+        let Some(open) = &mut self.next.open else { return };
+        open.outage += late.as_secs();
+        open.next = early(open.next);
+        open.until = later(open.until);
+        if let Some(job) = &mut open.job {
+            job.since = job.since.after(late);
+            job.due = job.due.max(back);
+        }
     }
 }
 

@@ -283,7 +283,7 @@ impl Sim {
     }
 
     /// The agent of a job reports: it has taken it, and then what came of it.
-    fn work(&mut self, id: JobId) {
+    pub fn work(&mut self, id: JobId) {
         let job = self.jobs[&id].clone();
         let name = match &job.spec.work {
             hostler_common::job::Work::Step(step) => step.name(),
