@@ -13,6 +13,8 @@ mod downloads;
 mod flows;
 #[path = "maintenance/fuzz.rs"]
 mod fuzz;
+#[path = "maintenance/gates.rs"]
+mod gates;
 #[path = "maintenance/pages.rs"]
 mod pages;
 #[path = "maintenance/records.rs"]
