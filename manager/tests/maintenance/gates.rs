@@ -9,7 +9,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
+use hostler_common::time::Clock as _;
 use hostler_manager::gate::Gates;
+use hostler_manager::store::machine::timer_next;
 use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -197,6 +199,33 @@ async fn each_host_asks_anew() {
     later(&crew).await;
     assert_eq!(gates.ask_due().await.unwrap(), 1);
     assert_eq!(crew.finish(&id, &mut [Nobody]).await, "MAINTENANCE_DONE");
+}
+
+#[tokio::test]
+async fn an_answer_wakes_only_those_that_wait_for_it() {
+    let (mut crew, gates) = crew(2, LONG, "").await;
+    let server = Server::new(say(200)).await;
+    let gate = json!({"http": {"url": server.url}});
+    let body = json!({"hosts": ["kvm-a02"], "policy": {"gates": [gate], "gate_timeout": 31_536_000},
+                      "actions": [{"plugin": "wait", "type": "host", "metadata": {"seconds": 86_400}}]});
+    let rests = crew.session(body).await;
+    at_gate(&mut crew, &rests).await;
+    gates.ask_due().await.unwrap();
+    let path = format!("/v1/maintenance/{rests}/steps?kind=wait");
+    while crew.site.of("admin", "GET", &path, &Value::Null).await.is(200)["steps"].as_array().unwrap().is_empty() {
+        crew.step(&mut [Nobody]).await;
+    }
+    server.now(say(503));
+    let waits = session(&crew, &["kvm-a01"], &gate).await;
+    at_gate(&mut crew, &waits).await;
+    later(&crew).await;
+    gates.ask_due().await.unwrap();
+    let mut connection = crew.site.api.engine.store.read().await.unwrap();
+    let timers = timer_next(&mut connection, 100).await.unwrap();
+    let due: Vec<&str> =
+        timers.iter().filter(|timer| timer.due_at <= crew.site.clock.now()).map(|timer| timer.name.as_str()).collect();
+    assert_eq!(due, ["look"], "{timers:?}");
+    assert_eq!(timers.iter().filter(|timer| timer.name == "look").count(), 2, "the other rests: {timers:?}");
 }
 
 #[tokio::test]
