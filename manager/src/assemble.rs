@@ -28,11 +28,12 @@ use crate::engine::{Engine, EngineSettings, MaintenanceSettings, OsSeeds, Retent
 use crate::fleet::authority::{Authority, OperatorPki};
 use crate::fleet::ca::Ca;
 use crate::fleet::{self, Fleet};
+use crate::gate::Gates;
 use crate::hooks::Hooks;
 use crate::identity::Identity;
 use crate::startup;
 use crate::store::{Options, Store, host};
-use crate::webhook::{Webhooks, post};
+use crate::webhook::{Webhooks, reach};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -135,7 +136,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
         std::fs::read_to_string(file).with_context(|| format!("auth.htpasswd_file: {}", file.display()))?;
     }
     if let Some(file) = &config.webhooks.ca_file {
-        post::check_ca_file(file).map_err(anyhow::Error::msg)?;
+        reach::check_ca_file(file).map_err(anyhow::Error::msg)?;
     }
     Ok(())
 }
@@ -221,6 +222,9 @@ fn run_in_background(api: &Api, tasks: &TaskTracker, stop: &CancellationToken) {
     let downloads = Downloads::new(api.engine.clone(), &api.config);
     let stopped = stop.clone();
     tasks.spawn(async move { downloads.run(stopped).await });
+    let gates = Gates::new(api.engine.clone(), &api.config);
+    let stopped = stop.clone();
+    tasks.spawn(async move { gates.run(stopped).await });
     let webhooks = Webhooks::new(api.engine.clone(), Arc::clone(api.hooks.vault()), &api.config);
     let stopped = stop.clone();
     tasks.spawn(async move { webhooks.run(stopped).await });

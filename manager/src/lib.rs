@@ -7,6 +7,7 @@ pub mod config;
 pub mod download;
 pub mod engine;
 pub mod fleet;
+pub mod gate;
 pub mod hooks;
 pub mod identity;
 pub mod metrics;

@@ -5,6 +5,7 @@ mod ahead;
 mod courier;
 pub mod guard;
 pub mod post;
+pub mod reach;
 pub mod secret;
 mod subscription;
 

@@ -18,6 +18,8 @@ mod fuzz;
 #[path = "maintenance/large.rs"]
 #[allow(clippy::print_stdout, reason = "how long it takes is shown")]
 mod large;
+#[path = "maintenance/gates.rs"]
+mod gates;
 #[path = "maintenance/pages.rs"]
 mod pages;
 #[path = "maintenance/records.rs"]

@@ -24,7 +24,7 @@ pub use constraint::{
     group_find, group_list, group_put,
 };
 pub use download::{DownloadRow, DownloadState, download_put, download_rows, download_wanted};
-pub use figure::{Figures, WAITING, figures};
+pub use figure::{BOUNDS, Figures, WAITING, Waited, figures};
 pub use fleet::{Seat, ceph_hosts, fleet_all, management, seat_find, stay_hurry, storage_hurry};
 pub use glance::phase_counts;
 pub use host::{StayRow, host_put_all, host_remove, host_row, host_rows, stay_put_all};

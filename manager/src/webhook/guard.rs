@@ -1,4 +1,4 @@
-//! Where webhooks may lead: the manager must not be a way to services that only it can reach.
+//! Where webhooks, and the questions of gates, may lead: the manager must not be a way to services that only it can reach.
 //!
 //! An address is looked at when the connection is made, not when the webhook is, so that a name that changes its address
 //! gains nothing. Addresses of private networks are allowed: that is where the receivers of a fleet are.
@@ -57,6 +57,13 @@ impl Guard {
             public: true,
             ..*rules
         }))
+    }
+
+    /// The same for requests that carry nothing worth hiding: plain HTTP is allowed whatever the settings say.
+    #[must_use]
+    pub fn with_http(&self) -> Self {
+        let rules = &*self.0;
+        Self(Arc::new(Rules { allow: rules.allow.clone(), deny: rules.deny.clone(), http: true, ..*rules }))
     }
 
     /// Reads the URL of a receiver.
@@ -235,6 +242,8 @@ mod tests {
         assert!(guard.url("http://a.example/").is_err());
         let open = Guard::new(&Webhooks { allow_http: true, ..Webhooks::default() }, false);
         assert!(open.url("http://a.example/").is_ok() && open.url("http://127.0.0.1/").is_err());
+        let asking = Guard::new(&Webhooks::default(), false).with_http();
+        assert!(asking.url("http://a.example/").is_ok() && asking.url("http://169.254.169.254/").is_err());
     }
 
     #[test]

@@ -124,6 +124,11 @@ async fn metrics_tell_what_there_is() {
         "hostler_jobs{state=\"failed\"} 0",
         "hostler_agents_connected 0",
         "hostler_store_up 1",
+        "hostler_maintenance_sessions{state=\"MAINTENANCE_FAILED\"} 0",
+        "hostler_maintenance_hosts{phase=\"waiting_health\"} 0",
+        "hostler_maintenance_wait_seconds_bucket{kind=\"gate\",le=\"+Inf\"} 0",
+        "hostler_maintenance_wait_seconds_count{kind=\"reply\"} 0",
+        "hostler_maintenance_open_wait_seconds{kind=\"gate\"} 0",
         "# TYPE hostler_http_request_duration_seconds histogram",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -2,6 +2,7 @@
 //! (spec/maintenance.md; the numbers in the names of tests are those of §9).
 
 mod broken;
+mod files;
 mod plugins;
 mod rack;
 mod session;

@@ -11,7 +11,7 @@ use hostler_core::maintenance::session::Session;
 use hostler_core::maintenance::spec::Spec;
 use hostler_core::maintenance::state::{Reason, State};
 use hostler_manager::store::maintenance::{
-    DownloadRow, DownloadState, Figures, Filter, NewSession, ProjectRow, SessionChange, StayRow, StepFilter,
+    DownloadRow, DownloadState, Figures, Filter, NewSession, ProjectRow, SessionChange, StayRow, StepFilter, Waited,
     download_put, download_rows, download_wanted, figures, host_put_all, host_remove, host_row, host_rows, impacted,
     instance_page, instance_put_all, instance_remove, instance_rows, phase_counts, plugin_stands, project_put_all,
     project_rows, session_active, session_expired, session_get, session_insert, session_list, session_number,
@@ -365,7 +365,10 @@ async fn what_there_is_is_counted(bed: Bed) {
     assert_eq!(found.sessions, [count("MAINTENANCE", 1), count("MAINTENANCE_DONE", 1)]);
     assert_eq!(found.hosts, [count("pending", 1)]);
     assert_eq!(found.steps, [count("gate", 2), count("plugin", 2)]);
-    assert_eq!(found.waited, [("reply".to_owned(), 2, 6_000_000)]);
+    // Three seconds each: within five and more, not within one.
+    let waited = Waited { count: 2, micros: 6_000_000, within: [0, 2, 2, 2, 2, 2, 2, 2, 2] };
+    assert_eq!(found.waited, [("reply".to_owned(), waited)]);
+    assert_eq!(found.waits, [("gate".to_owned(), at(1))]);
 }
 
 async fn phases_are_counted_and_instances_paged(bed: Bed) {

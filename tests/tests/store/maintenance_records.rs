@@ -149,7 +149,7 @@ async fn urls_are_asked_while_somebody_waits(bed: Bed) {
     commit!(store, tx => {
         url_want(tx, &wanted, at(1)).await?;
         url_want(tx, &wanted[1..], at(10)).await?;
-        url_answered(tx, "https://a", &asked).await
+        url_answered(tx, "https://a", &asked, at(20)).await
     })
     .unwrap();
     let mut connection = store.read().await.unwrap();
@@ -160,12 +160,14 @@ async fn urls_are_asked_while_somebody_waits(bed: Bed) {
     );
     assert!(url_answers(&mut connection, &[]).await.unwrap().is_empty());
     assert_eq!(url_due(&mut connection, at(0), at(15), 9).await.unwrap(), ["https://b"]);
-    assert_eq!(url_due(&mut connection, at(0), at(30), 9).await.unwrap(), urls());
+    let both = ["https://b", "https://a"];
+    assert_eq!(url_due(&mut connection, at(0), at(30), 9).await.unwrap(), both, "who waits longest comes first");
+    assert_eq!(url_due(&mut connection, at(0), at(30), 1).await.unwrap(), both[..1]);
     assert!(url_due(&mut connection, at(10), at(30), 9).await.unwrap().is_empty(), "nobody wants them any more");
     drop(connection);
     let failed = UrlAnswer { at: at(30), status: Err(UNICODE.into()) };
     let written = failed.clone();
-    commit!(store, tx => url_answered(tx, "https://b", &written).await).unwrap();
+    commit!(store, tx => url_answered(tx, "https://b", &written, at(30)).await).unwrap();
     let answers = url_answers(&mut store.read().await.unwrap(), &urls()).await.unwrap();
     assert_eq!(answers["https://b"], failed);
     assert_eq!(commit!(store, tx => url_prune(tx, at(5), 9).await).unwrap(), 1);

@@ -75,7 +75,8 @@ pub struct RequestArgs {
     #[arg(long, value_name = "BEFORE", num_args = 0..=1, require_equals = true, default_missing_value = "session",
         value_parser = ["session", "first-host", "each-host"], help_heading = "How")]
     require_approval: Option<String>,
-    /// What must hold before a host is touched: ceph, a URL that answers 200, or a script that ends well
+    /// What must hold before a host is touched: ceph, a URL that answers 200, alerts:URL [MATCHER ...] of an Alertmanager without
+    /// such alerts, or a script that ends well
     #[arg(long, value_name = "GATE", help_heading = "How")]
     gate: Vec<String>,
     /// Any other rule by its name; docs/maintenance.md has all
@@ -233,7 +234,14 @@ fn of_gate(gate: &str) -> Value {
     match gate {
         "ceph" | "ceph_health" => json!({ "gate": "ceph_health" }),
         url if url.starts_with("http://") || url.starts_with("https://") => json!({ "gate": "http", "url": url }),
-        script => json!({ "gate": "probe", "name": script }),
+        script => match script.strip_prefix("alerts:") {
+            Some(alerts) => {
+                let mut words = alerts.split_whitespace();
+                let url = words.next().unwrap_or_default();
+                json!({ "gate": "alerts_clear", "url": url, "filter": words.collect::<Vec<_>>() })
+            }
+            None => json!({ "gate": "probe", "name": script }),
+        },
     }
 }
 
@@ -292,6 +300,8 @@ mod tests {
                 "https://x/",
                 "--gate",
                 "probe.sh",
+                "--gate",
+                "alerts:http://am severity=critical",
                 "--window",
                 "sat 22:00-04:00",
                 "--policy",
@@ -319,7 +329,8 @@ mod tests {
                     "reboot": "always", "max_parallel_hosts": 2, "batch": ["1", "50%"], "pause_between": 300,
                     "on_fail": "skip", "max_failed_hosts": "10%", "step_timeout": 60,
                     "gates": [{"gate": "ceph_health"}, {"gate": "http", "url": "https://x/"},
-                        {"gate": "probe", "name": "probe.sh"}, {"gate": "manual_approval", "before": "first_host"}],
+                        {"gate": "probe", "name": "probe.sh"},
+                        {"gate": "alerts_clear", "url": "http://am", "filter": ["severity=critical"]}, {"gate": "manual_approval", "before": "first_host"}],
                 },
             })
         );

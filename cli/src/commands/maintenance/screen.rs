@@ -60,9 +60,17 @@ fn times(now: &Value, at: Timestamp) -> String {
     let begun = if human::parse(start).is_some_and(|start| start <= at) { "began" } else { "begins" };
     let over = match string(now, "endsAt") {
         Some(end) => format!("; over {}", about(end, at)),
+        None if nobody_is_done(now) => "; when it is over can be said after the first host".into(),
         None => String::new(),
     };
     format!("{begun} {}{over}", human::ago(start, at))
+}
+
+/// Whether it goes on, with hosts of which none is done yet: nothing says how long one takes.
+fn nobody_is_done(now: &Value) -> bool {
+    let goes_on = !matches!(now["phase"].as_str(), Some("over" | "unwinding" | "paused" | "pausing") | None);
+    let phases = list(now, "hostsByPhase");
+    goes_on && !phases.is_empty() && !phases.iter().any(|row| row["phase"] == "done")
 }
 
 fn about(end: &str, at: Timestamp) -> String {
@@ -249,6 +257,20 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn the_end_can_be_told_after_the_first_host() {
+        let at = human::parse("2031-04-12T22:10:05Z").unwrap();
+        let mut session = now();
+        session["endsAt"] = Value::Null;
+        let head = |session: &Value| frame(&Theme::plain(), session, at).lines().nth(1).unwrap().to_owned();
+        assert!(head(&session).ends_with("began 5 min ago; when it is over can be said after the first host"));
+        session["hostsByPhase"] = json!([{"phase": "done", "count": 1, "names": ["a"]}]);
+        assert!(head(&session).ends_with("began 5 min ago"), "all is done but the end");
+        session["hostsByPhase"] = json!([{"phase": "pending", "count": 1, "names": ["a"]}]);
+        session["phase"] = "over".into();
+        assert!(head(&session).ends_with("began 5 min ago"));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn shown_type(roles: &BTreeSet<Role>) -> &'static str {
 }
 
 /// Where a host stands in its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostPhase {
     /// Its turn has not come.

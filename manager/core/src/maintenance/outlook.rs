@@ -2,6 +2,7 @@
 //! over (spec/maintenance.md §2.6, §5.7). Derived from what the machines remember, never stored.
 
 mod ends;
+mod phase;
 mod stay;
 mod waits;
 
@@ -9,6 +10,7 @@ use hostler_common::id::HostId;
 use hostler_common::time::Timestamp;
 
 pub use ends::ends_at;
+pub use phase::phase_of;
 pub use stay::of_stay;
 pub use waits::of_session;
 

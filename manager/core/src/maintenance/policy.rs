@@ -1,7 +1,11 @@
 //! The policy of a session (spec/maintenance.md §3.9): all keys optional, the defaults those of the table there. Durations are
 //! whole seconds, as in the request.
 
+mod gate;
+
 use serde::{Deserialize, Serialize};
+
+pub use gate::{Approval, Gate};
 
 /// What a failed host means for the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,41 +202,6 @@ pub enum Outside {
     FinishHost,
     /// The session pauses after the steps in flight.
     Pause,
-}
-
-/// Something that must hold before a host is touched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "gate", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Gate {
-    /// The Ceph clusters of the session's hosts are clean (§8.4).
-    CephHealth,
-    /// A URL answers 200.
-    Http {
-        /// Which.
-        url: String,
-    },
-    /// A script of the library ends well on the management node.
-    Probe {
-        /// Its name.
-        name: String,
-    },
-    /// Somebody approves.
-    ManualApproval {
-        /// Before what.
-        before: Approval,
-    },
-}
-
-/// Before what somebody has to approve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Approval {
-    /// Before anything.
-    Session,
-    /// Before the first host only.
-    FirstHost,
-    /// Before each host.
-    EachHost,
 }
 
 /// How storage is treated (§8).

@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 pub use activity::Activity;
 pub use doc::{Ending, Mark, Marks, Stage, Stay};
+pub use look::LOOK_EVERY;
 pub use timers::LOOK;
 
 use super::plugin::Manifest;
@@ -57,16 +58,17 @@ pub struct Facts {
     pub scripts: BTreeMap<String, ScriptRef>,
     /// The host on which the manager runs, where gates of kind `probe` are asked.
     pub management: Option<HostId>,
-    /// What the URLs of [`Stay::urls`] answered last.
+    /// What came last of the questions of [`Stay::urls`].
     pub urls: BTreeMap<String, UrlAnswer>,
 }
 
-/// What a URL answered.
+/// What came of asking a server for a gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlAnswer {
-    /// When.
+    /// When it was asked.
     pub at: Timestamp,
-    /// The status code, or why there is none.
+    /// 200 opens the gate. Another status code, or the text, keeps it closed; the text says for people why: there was no answer, or
+    /// it holds what must not be.
     pub status: Result<u16, String>,
 }
 

@@ -1,8 +1,11 @@
 //! Everything about a session, and its hosts (spec/maintenance.md §1.8).
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
-use hostler_core::maintenance::host::SessionHost;
+use hostler_core::maintenance::host::{HostPhase, SessionHost};
 use hostler_core::maintenance::instance::SessionInstance;
+use hostler_core::maintenance::outlook::phase_of;
 use hostler_core::maintenance::session::Session;
 use hostler_core::maintenance::spec::Download;
 use hostler_core::maintenance::state::State;
@@ -24,6 +27,8 @@ use crate::store::maintenance::{
 /// What belongs to a session, as far as this page shows it.
 struct Rows {
     hosts: Vec<SessionHost>,
+    /// How many hosts are in which phase, on all pages.
+    phases: BTreeMap<HostPhase, usize>,
     projects: Vec<ProjectRow>,
     instances: Vec<SessionInstance>,
     plugins: Vec<PluginStand>,
@@ -55,8 +60,10 @@ impl Rows {
     async fn read(call: &Call<'_>, connection: &mut Connection, row: &SessionRow) -> Result<Self, Failure> {
         let most = limit(call, Some(PAGE_MAX))?.unwrap_or(PAGE_MAX);
         let after = |list: &str| call.parameter(&format!("{list}_after"));
-        let (hosts, next_host) =
-            page(host_rows(connection, row.id).await?, after("hosts").as_deref(), most, |host| &host.name)?;
+        let hosts = host_rows(connection, row.id).await?;
+        let mut phases = BTreeMap::new();
+        hosts.iter().for_each(|host| *phases.entry(host.phase).or_default() += 1);
+        let (hosts, next_host) = page(hosts, after("hosts").as_deref(), most, |host| &host.name)?;
         let (projects, next_project) =
             page(project_rows(connection, row.id).await?, after("projects").as_deref(), most, |row| &row.project)?;
         let from = after("instances").unwrap_or_default();
@@ -67,7 +74,7 @@ impl Rows {
         plugins.retain(|stand| stand.host.map_or(first, |host| hosts.iter().any(|shown| shown.host == host)));
         let downloads = download_rows(connection, row.id).await?;
         let next = json!({ "hosts": next_host, "projects": next_project, "instances": next_instance });
-        Ok(Self { hosts, projects, instances, plugins, downloads, next })
+        Ok(Self { hosts, phases, projects, instances, plugins, downloads, next })
     }
 }
 
@@ -94,7 +101,7 @@ fn body(row: &SessionRow, session: &Session, rows: &Rows, names: &Names) -> Valu
         "meta": spec.metadata,
         "percent_done": row.percent,
         "paused": row.paused,
-        "phase": session.phase,
+        "phase": phase_of(session.phase, &rows.phases),
         "reason": render::reason(session.reason.as_ref(), names),
         "warnings": session.warnings,
         "hosts": rows.hosts.iter().map(|host| render::host(host, names)).collect::<Vec<_>>(),

@@ -1,5 +1,7 @@
 //! Everything in one text: the counters of the process, what the store knows, what the kernel says of the process.
 
+use hostler_common::time::Timestamp;
+
 use super::figure;
 use crate::api::Api;
 use crate::metrics::hot::COUNTERS;
@@ -23,7 +25,7 @@ pub async fn gather(api: &Api) -> String {
     text.metric("hostler_store_up", Kind::Gauge, "Whether the store answers.");
     text.sample("hostler_store_up", &[], u8::from(stored.is_ok()));
     match stored {
-        Ok(stored) => stored.write(&mut text),
+        Ok(stored) => stored.write(api.engine.clock.now(), &mut text),
         Err(error) => tracing::warn!(%error, "the metrics of the store cannot be read"),
     }
     write_process(&mut text);
@@ -47,7 +49,7 @@ async fn stored(api: &Api) -> Result<Stored> {
 }
 
 impl Stored {
-    fn write(&self, text: &mut Text) {
+    fn write(&self, now: Timestamp, text: &mut Text) {
         let counted = |found: &[(String, i64)], name: &str| {
             found.iter().find(|(state, _)| state == name).map_or(0, |(_, count)| *count)
         };
@@ -61,7 +63,7 @@ impl Stored {
         for state in hostler_common::job::JobState::ALL {
             text.sample(name, &[("state", state.name())], counted(&self.jobs, state.name()));
         }
-        figure::write(&self.maintenance, text);
+        figure::write(&self.maintenance, now, text);
     }
 }
 

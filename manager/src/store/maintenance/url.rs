@@ -1,9 +1,11 @@
-//! URLs that stays wait for: gates that somebody else opens (spec/maintenance.md §3.9).
+//! What stays wait to hear from servers elsewhere: gates that somebody else opens (spec/maintenance.md §3.9). A row is a question
+//! ([`hostler_core::maintenance::policy::Gate::question`]), which for gates of kind `http` is the URL.
 
 use std::collections::BTreeMap;
 
 use hostler_common::time::Timestamp;
-use hostler_core::maintenance::stay::{LOOK, UrlAnswer};
+use hostler_core::machine::Machine as _;
+use hostler_core::maintenance::stay::{LOOK, Stay, UrlAnswer};
 
 use super::super::dialect::{numbered, storable};
 use super::super::tx::{Connection, Result};
@@ -51,7 +53,7 @@ pub async fn url_want(connection: &mut Connection, urls: &[String], at: Timestam
     Ok(())
 }
 
-/// URLs that were wanted after `since` and of which nothing was heard after `heard`.
+/// URLs that were wanted after `since` and of which nothing was heard after `heard`; first those that wait longest.
 ///
 /// # Errors
 /// See [`super::super::Error`].
@@ -62,7 +64,8 @@ pub async fn url_due(
     limit: u32,
 ) -> Result<Vec<String>> {
     let rows: Vec<(String,)> = sqlx::query_as(
-        "select url from maintenance_url where wanted_at > $1 and coalesce(answered_at, 0) < $2 order by url limit $3",
+        "select url from maintenance_url where wanted_at > $1 and coalesce(answered_at, 0) < $2 \
+         order by coalesce(answered_at, 0), url limit $3",
     )
     .bind(since.as_micros())
     .bind(heard.as_micros())
@@ -72,11 +75,11 @@ pub async fn url_due(
     Ok(rows.into_iter().map(|(url,)| url).collect())
 }
 
-/// Records what a URL answered; stays that wait for anything look again.
+/// Records what a URL answered. Stays that wait for it look again at that moment, rather than when they would have.
 ///
 /// # Errors
 /// See [`super::super::Error`].
-pub async fn url_answered(connection: &mut Connection, url: &str, answer: &UrlAnswer) -> Result<()> {
+pub async fn url_answered(connection: &mut Connection, url: &str, answer: &UrlAnswer, at: Timestamp) -> Result<()> {
     sqlx::query("update maintenance_url set answered_at = $2, status = $3, error = $4 where url = $1")
         .bind(storable(url))
         .bind(answer.at.as_micros())
@@ -84,16 +87,38 @@ pub async fn url_answered(connection: &mut Connection, url: &str, answer: &UrlAn
         .bind(answer.status.as_ref().err().map(|error| storable(error)))
         .execute(&mut *connection)
         .await?;
-    sqlx::query(
-        "update timer set due_at = $2 where name = $1 and due_at > $2 and machine_id in (select m.id from host_lock l \
-         join machine m on m.kind = 'stay' and m.subject = l.session_id || '.' || l.host_id \
-         where m.document like '%\"gate\":\"http\"%')",
+    for machine in waiting(connection, url, at).await? {
+        sqlx::query("update timer set due_at = $3 where machine_id = $1 and name = $2 and due_at > $3")
+            .bind(machine)
+            .bind(LOOK)
+            .bind(at.as_micros())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Stays that wait for that URL and would only look later than `at`. The text of a document shows roughly who may; to wake
+/// others would shorten what they wait for on purpose.
+async fn waiting(connection: &mut Connection, url: &str, at: Timestamp) -> Result<Vec<String>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select m.id, m.document from timer t join machine m on m.id = t.machine_id \
+         where t.name = $1 and t.due_at > $2 and m.kind = $3 \
+         and (m.document like '%\"gate\":\"http\"%' or m.document like '%\"gate\":\"alerts_clear\"%')",
     )
     .bind(LOOK)
-    .bind(answer.at.as_micros())
-    .execute(connection)
+    .bind(at.as_micros())
+    .bind(Stay::KIND)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    let mut found = Vec::new();
+    for (id, document) in rows {
+        let stay: Stay = serde_json::from_str(&document)?;
+        if stay.urls().iter().any(|wanted| storable(wanted) == url) {
+            found.push(id);
+        }
+    }
+    Ok(found)
 }
 
 /// Removes URLs that nobody wanted after `until`; returns how many.

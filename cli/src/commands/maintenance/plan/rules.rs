@@ -114,6 +114,13 @@ fn gates(policy: &Value) -> Option<String> {
         (Some("manual_approval"), _) => "an approval before each host".into(),
         (Some("ceph_health"), _) => "a clean Ceph cluster before each host".into(),
         (Some("http"), _) => format!("200 from {} before each host", show(gate, "url")),
+        (Some("alerts_clear"), _) => {
+            let filter = match list(gate, "filter") {
+                [] => String::new(),
+                all => format!(" with {}", all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")),
+            };
+            human::clean(&format!("no active alerts at {}{filter} before each host", show(gate, "url")))
+        }
         (Some("probe"), _) => format!("success of the script {} before each host", show(gate, "name")),
         _ => inline(gate),
     };

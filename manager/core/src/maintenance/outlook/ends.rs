@@ -7,18 +7,21 @@ use hostler_common::time::Timestamp;
 use crate::maintenance::host::{HostPhase, SessionHost};
 use crate::maintenance::policy::Policy;
 
-/// When the hosts may all be done, judged by those that are: each takes as long as they took on average, and as many go at
-/// once as go now, or as the policy allows. `None` while no host is done, so that nothing can be said.
+/// When the hosts may all be done, judged by those that are: each takes as long as the one in the middle of them took, so that one
+/// that stood before a closed gate all night does not count for all, and as many go at once as the policy allows, or go now where
+/// it allows any number. `None` while no host is done, as nothing can be said, and when none is left.
 ///
 /// It is an estimate for people. Windows, projects that take their time and closed gates are not in it.
 #[must_use]
 pub fn ends_at(hosts: &[SessionHost], policy: &Policy, start: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    let took: Vec<Duration> = hosts
+    let mut took: Vec<Duration> = hosts
         .iter()
         .filter(|host| host.phase == HostPhase::Done)
         .filter_map(|host| Some(host.finished_at?.since(host.started_at?)))
         .collect();
-    let each = took.iter().sum::<Duration>() / u32::try_from(took.len()).ok().filter(|count| *count > 0)?;
+    took.sort_unstable();
+    // Of an even number the later one: to be done early annoys nobody.
+    let each = *took.get(took.len() / 2)?;
     let left = |host: &SessionHost| each.saturating_sub(now.since(host.started_at.unwrap_or(now)));
     let active: Vec<Duration> = hosts.iter().filter(|host| host.phase.is_active()).map(left).collect();
     let pending = hosts.iter().filter(|host| host.phase == HostPhase::Pending).count();

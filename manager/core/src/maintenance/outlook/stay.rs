@@ -24,5 +24,8 @@ pub fn of_stay(stay: &Stay) -> Option<Wait> {
         return Some(told(wait));
     };
     let detail = stay.waits.as_ref().map_or(said, |reason| reason.text.clone());
+    // A reason that stands alone elsewhere says first what is waited for.
+    let found = detail.strip_prefix(&text).and_then(|rest| rest.strip_prefix(": ")).map(str::to_owned);
+    let detail = found.unwrap_or(detail);
     Some(Wait { what, host, text, detail, since: Some(since), until, person })
 }

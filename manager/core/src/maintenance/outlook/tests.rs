@@ -4,7 +4,7 @@ use hostler_common::id::{HostId, SessionId};
 use hostler_common::time::Timestamp;
 use uuid::Uuid;
 
-use super::{Wait, ends_at, of_session, of_stay};
+use super::{Wait, ends_at, of_session, of_stay, phase_of};
 use crate::maintenance::host::{HostPhase, SessionHost};
 use crate::maintenance::policy::Policy;
 use crate::maintenance::session::{Session, Stage};
@@ -56,6 +56,31 @@ fn the_end_follows_from_what_is_left_and_how_many_go_at_once() {
     assert_eq!(ends_at(&hosts, &policy, at(0), at(80)), Some(at(80 + 40 + 180)));
     // One that takes longer than the others did is not over before now.
     assert_eq!(ends_at(&hosts[..2], &policy, at(0), at(500)), Some(at(500)));
+}
+
+#[test]
+fn one_host_that_took_very_long_does_not_count_for_all() {
+    let policy = Policy { max_parallel_hosts: 2, ..Policy::default() };
+    let took = |seconds| host(HostPhase::Done, Some(0), Some(seconds));
+    let mut hosts = vec![took(9000), took(50), took(60)];
+    hosts.extend((0..4).map(|_| host(HostPhase::Pending, None, None)));
+    assert_eq!(ends_at(&hosts, &policy, at(0), at(9000)), Some(at(9000 + 120)));
+    // Any number at once: as many as go now, which is one at least.
+    let all = Policy { max_parallel_hosts: 0, ..Policy::default() };
+    assert_eq!(ends_at(&hosts, &all, at(0), at(9000)), Some(at(9000 + 240)));
+    // Before the start, it begins there.
+    assert_eq!(ends_at(&hosts, &policy, at(9900), at(9000)), Some(at(9900 + 120)));
+}
+
+#[test]
+fn a_session_waits_where_all_of_its_hosts_at_work_do() {
+    let now = |said, hosts: &[(HostPhase, usize)]| phase_of(said, &hosts.iter().copied().collect());
+    let (waits, works) = ((HostPhase::WaitingHealth, 2), (HostPhase::Working, 1));
+    assert_eq!(now(Phase::Working, &[(HostPhase::Done, 3), waits]), Phase::WaitingHealth);
+    assert_eq!(now(Phase::Working, &[(HostPhase::WaitingStorage, 1), waits, works]), Phase::Working);
+    assert_eq!(now(Phase::WaitingHealth, &[works]), Phase::Working);
+    assert_eq!(now(Phase::WaitingHealth, &[(HostPhase::Pending, 1)]), Phase::WaitingHealth);
+    assert_eq!(now(Phase::Paused, &[waits]), Phase::Paused);
 }
 
 fn session(phase: Phase) -> Session {

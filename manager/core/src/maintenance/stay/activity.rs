@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use hostler_common::time::Timestamp;
 
-use super::super::policy::Gate;
 use super::agenda::{Health, Task};
 use super::doc::Stay;
 
@@ -47,9 +46,7 @@ fn words(task: &Task, plugin: Option<&str>) -> (&'static str, String) {
     let (what, text) = match task {
         Task::Precheck => ("check", "checks whether the host may be worked on"),
         Task::Look => ("check", "looks at the Ceph daemons of the host"),
-        Task::Gate(Gate::Http { url }) => return ("gate", format!("waits until {url} answers 200")),
-        Task::Gate(Gate::Probe { name }) => return ("gate", format!("waits until the script {name} ends well")),
-        Task::Gate(_) => ("gate", "waits at a gate"),
+        Task::Gate(gate) => return ("gate", gate.waits_until()),
         Task::Health(Health::Exit) => ("health", "waits until the Ceph cluster is clean again"),
         Task::Health(_) => ("health", "waits until the Ceph cluster is clean"),
         Task::Approve(_) => ("approval", "waits for an approval"),

@@ -213,7 +213,7 @@ impl Stay {
         }
         for (at, gate) in policy.gates.iter().enumerate() {
             match gate {
-                Gate::Http { .. } | Gate::Probe { .. } => {
+                Gate::Http { .. } | Gate::AlertsClear { .. } | Gate::Probe { .. } => {
                     list.push(Entry::new(format!("gate.{at}"), Task::Gate(gate.clone())));
                 }
                 Gate::ManualApproval { before: Approval::EachHost } => {
@@ -380,6 +380,7 @@ impl Task {
             Self::Precheck => (StepKind::Check, "precheck"),
             Self::Look => (StepKind::Check, "ceph_host"),
             Self::Gate(Gate::Http { .. }) => (StepKind::Gate, "http"),
+            Self::Gate(Gate::AlertsClear { .. }) => (StepKind::Gate, "alerts_clear"),
             Self::Gate(Gate::Probe { .. }) => (StepKind::Gate, "probe"),
             Self::Gate(_) => (StepKind::Gate, "gate"),
             Self::Health(_) => (StepKind::Gate, "ceph_health"),

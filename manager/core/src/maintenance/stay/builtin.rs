@@ -150,8 +150,9 @@ fn gate_params() -> Value {
     fields(
         &["gate"],
         json!({
-            "gate": {"enum": ["ceph_health", "http", "probe"]},
+            "gate": {"enum": ["ceph_health", "http", "alerts_clear", "probe"]},
             "url": {"type": "string", "pattern": "^https?://", "maxLength": 2000},
+            "filter": {"type": ["string", "array"], "maxItems": 100, "items": {"type": "string"}},
             "name": {"type": "string", "minLength": 1, "maxLength": 255},
         }),
     )
@@ -267,6 +268,7 @@ mod tests {
             ("service", ActionType::Host, json!({"unit": "x; reboot"}), "must match"),
             ("gate", ActionType::Host, json!({"gate": "http"}), "url"),
             ("gate", ActionType::Host, json!({"gate": "manual_approval"}), "one of"),
+            ("gate", ActionType::Host, json!({"gate": "alerts_clear", "url": "http://x", "filter": "a"}), "matcher"),
             ("fetch", ActionType::Host, json!({"sha256": "a", "size": 1, "path": "/x"}), "sha256"),
             ("kernel_check", ActionType::Post, json!({"kernel": "6"}), "not for post"),
         ] {

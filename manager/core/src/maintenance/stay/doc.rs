@@ -343,11 +343,12 @@ impl Stay {
         names
     }
 
-    /// URLs whose answers it waits for right now: whoever reads them tells in [`Facts::urls`](super::Facts::urls).
+    /// What servers elsewhere have to be asked for it right now ([`Gate::question`]): whoever knows the answers tells them in
+    /// [`Facts::urls`](super::Facts::urls).
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         match self.task() {
-            Some(Task::Gate(Gate::Http { url })) => vec![url],
+            Some(Task::Gate(gate)) => gate.question().into_iter().collect(),
             _ => Vec::new(),
         }
     }

@@ -11,12 +11,13 @@ use super::super::ceph::stable::EVERY;
 use super::super::policy::Gate;
 use super::super::row::{StepState, Write};
 use super::super::word::StayReport;
+use super::UrlAnswer;
 use super::agenda::{Entry, Health, Task};
 use super::draft::Draft;
 use crate::operation::deadline;
 
-/// How often it is looked at a lock, a URL, a probe, an upgrade.
-pub(super) const LOOK_EVERY: u64 = 15;
+/// How often it is looked at a lock, a URL, a probe, an upgrade, in seconds.
+pub const LOOK_EVERY: u64 = 15;
 /// How often it is looked at a drain.
 const DRAIN_EVERY: u64 = 30;
 /// How long OSDs may take to come back (§8.6).
@@ -193,16 +194,20 @@ impl Draft<'_> {
 
     fn look_at_gate(&mut self, gate: &Gate) {
         match gate {
-            Gate::Http { url } => {
+            Gate::Http { .. } | Gate::AlertsClear { .. } => {
                 let since = self.next.open.as_ref().map(|open| open.since);
-                let answer = self.cx.facts.urls.get(url).filter(|answer| Some(answer.at) >= since);
-                let text = match answer.map(|answer| &answer.status) {
-                    Some(Ok(200)) => return self.done(json!({ "status": 200 })),
-                    Some(Ok(status)) => format!("{url} answers {status}"),
-                    Some(Err(error)) => format!("{url}: {error}"),
-                    None => format!("{url} was not asked yet"),
+                let answer = gate.question().and_then(|question| self.cx.facts.urls.get(&question));
+                // What was heard before this host's turn says nothing about now.
+                let found = match answer.filter(|answer| Some(answer.at) >= since) {
+                    Some(UrlAnswer { at, status: Ok(200) }) => {
+                        let at = at.rfc3339();
+                        return self.done(json!({ "status": 200, "at": at }));
+                    }
+                    Some(UrlAnswer { at, status: Ok(status) }) => format!("last answer {status} at {}", at.rfc3339()),
+                    Some(UrlAnswer { at, status: Err(why) }) => format!("{why}, at {}", at.rfc3339()),
+                    None => "it was not asked yet".into(),
                 };
-                self.wait_for(LOOK_EVERY, "gate.closed", text);
+                self.wait_for(LOOK_EVERY, "gate.closed", format!("{}: {found}", gate.waits_until()));
             }
             Gate::Probe { name } => self.run_probe(name),
             Gate::CephHealth | Gate::ManualApproval { .. } => self.done(Value::Null),

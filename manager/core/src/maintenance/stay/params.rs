@@ -142,7 +142,11 @@ impl Params {
             "ceph_wait_healthy" => Self::CephWaitHealthy,
             "drain" => Self::Drain(serde_json::from_value::<DrainParams>(all).map_err(wrong)?.keep),
             "wait" => Self::Wait(serde_json::from_value(all).map_err(wrong)?),
-            "gate" => Self::Gate(serde_json::from_value(all).map_err(wrong)?),
+            "gate" => {
+                let gate: Gate = serde_json::from_value(all).map_err(wrong)?;
+                gate.check().map_err(|rule| format!("plug-in {name}: the gate {rule}"))?;
+                Self::Gate(gate)
+            }
             _ => Self::Kernel(serde_json::from_value::<KernelParams>(all).map_err(wrong)?.kernel),
         })
     }

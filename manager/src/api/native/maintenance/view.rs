@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hostler_common::id::HostId;
 use hostler_common::time::Timestamp;
 use hostler_core::maintenance::host::{HostPhase, SessionHost};
-use hostler_core::maintenance::outlook::{Wait, ends_at};
+use hostler_core::maintenance::outlook::{Wait, ends_at, phase_of};
 use hostler_core::maintenance::session::Session;
 use hostler_core::maintenance::state::{Phase, Reason, State};
 use serde::Serialize;
@@ -41,13 +41,15 @@ pub struct Glance {
 impl Glance {
     /// What a list shows of a session, with the number of its hosts in each phase.
     pub(super) fn of(row: SessionRow, session: &Session, phases: BTreeMap<String, u32>) -> Self {
+        let known = HostPhase::ALL.into_iter().filter_map(|one| Some((one, *phases.get(one.name())? as usize)));
+        let phase = phase_of(session.phase, &known.collect());
         Self {
             id: row.id.to_string(),
             name: row.spec.name,
             description: row.spec.reason,
             state: row.state.name(),
             prev_state: row.prev_state.map(State::name),
-            phase: session.phase,
+            phase,
             paused: row.paused,
             percent: row.percent,
             workflow: row.spec.workflow.name(),
