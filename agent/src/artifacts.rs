@@ -16,16 +16,11 @@ use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 
+use crate::attempts::{Attempts, Broken};
 use crate::files::{make_folder, sync_folder, write_synced};
 
 /// The most bytes that are kept.
 const CACHE_MAX: u64 = 64 << 20;
-
-/// How long to wait before a fetch that broke is taken up again; doubled each time.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest such wait.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// What is kept.
 #[derive(Clone, Debug)]
@@ -99,42 +94,34 @@ impl Cache {
     pub async fn fetch(
         &self,
         digest: Digest,
-        mut link: watch::Receiver<Option<Channel>>,
+        link: watch::Receiver<Option<Channel>>,
         patience: Duration,
         wanted: &BTreeSet<Digest>,
     ) -> Result<(), String> {
-        let mut last = "there is no link to a manager".to_owned();
+        let mut attempts = Attempts::new(link);
         let fetching = async {
-            let mut pause = PAUSE;
             loop {
-                let channel = match link.wait_for(Option::is_some).await {
-                    Ok(channel) => channel.clone(),
-                    Err(_) => return Err("the agent stops".to_owned()),
-                };
-                let Some(channel) = channel else { continue };
+                let channel = attempts.next().await?;
                 match self.attempt(&digest, channel, wanted).await {
                     Ok(()) => return Ok(()),
-                    Err(Broken::Hopeless(reason)) => return Err(reason),
-                    Err(Broken::Again(reason)) => last = reason,
+                    Err(broken) => attempts.failed(broken)?,
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
             }
         };
         let fetched = tokio::time::timeout(patience, fetching).await;
-        fetched.unwrap_or_else(|_| Err(format!("script {digest} could not be fetched: {last}")))
+        fetched.unwrap_or_else(|_| Err(format!("script {digest} could not be fetched: {}", attempts.last)))
     }
 
     async fn attempt(&self, digest: &Digest, channel: Channel, wanted: &BTreeSet<Digest>) -> Result<(), Broken> {
         let part = self.part(digest);
         let have = std::fs::metadata(&part).map_or(0, |data| data.len());
         let request = v1::FetchRequest { sha256: digest.0.to_vec(), offset: have };
-        let answer = ArtifactsClient::new(channel).fetch(request).await.map_err(|status| Broken::of(&status))?;
+        let answer = ArtifactsClient::new(channel).fetch(request).await?;
         let mut chunks = answer.into_inner();
         let (mut file, mut len) = (open_part(&part)?, have);
         let mut total = None;
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|status| Broken::of(&status))?;
+            let chunk = chunk?;
             len += chunk.data.len() as u64;
             if chunk.total.max(len) > SCRIPT_LIMIT as u64 {
                 self.drop_part(digest);
@@ -163,33 +150,6 @@ impl Cache {
 
 fn open_part(part: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(part)
-}
-
-/// How an attempt failed.
-enum Broken {
-    /// Another may succeed.
-    Again(String),
-    /// No other will.
-    Hopeless(String),
-}
-
-impl Broken {
-    fn of(status: &tonic::Status) -> Self {
-        use tonic::Code;
-        let reason = status.message().to_owned();
-        match status.code() {
-            Code::NotFound | Code::PermissionDenied | Code::InvalidArgument | Code::Unimplemented => {
-                Self::Hopeless(format!("the manager does not hand the script out: {reason}"))
-            }
-            _ => Self::Again(reason),
-        }
-    }
-}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Self::Again(format!("this host cannot keep it: {error}"))
-    }
 }
 
 #[cfg(test)]

@@ -20,14 +20,9 @@ use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 
+use crate::attempts::{Attempts, Broken};
 use crate::files::{make_folder, sync_folder};
 use crate::runner::Fitness;
-
-/// How long to wait before a fetch that broke is taken up again; doubled each time.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest such wait.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How long nothing may come before it is given up.
 const STALL: Duration = Duration::from_secs(120);
@@ -102,7 +97,7 @@ impl Downloads {
         &self,
         digest: Digest,
         size: u64,
-        mut link: watch::Receiver<Option<Channel>>,
+        link: watch::Receiver<Option<Channel>>,
         patience: Duration,
     ) -> Result<(), String> {
         let free = statvfs(&self.folder).map_or(u64::MAX, |info| info.blocks_available() * info.fragment_size());
@@ -111,39 +106,31 @@ impl Downloads {
         if size.saturating_sub(have).saturating_add(ROOM) > free {
             return Err(format!("file {digest} has {size} bytes, and this host has room for {free}"));
         }
-        let mut last = "there is no link to a manager".to_owned();
+        let mut attempts = Attempts::new(link);
         let fetching = async {
-            let mut pause = PAUSE;
             loop {
-                let channel = match link.wait_for(Option::is_some).await {
-                    Ok(channel) => channel.clone(),
-                    Err(_) => return Err("the agent stops".to_owned()),
-                };
-                let Some(channel) = channel else { continue };
+                let channel = attempts.next().await?;
                 match self.attempt(&digest, size, &part, channel).await {
                     Ok(()) => return Ok(()),
-                    Err(Broken::Hopeless(reason)) => return Err(reason),
-                    Err(Broken::Again(reason)) => last = reason,
+                    Err(broken) => attempts.failed(broken)?,
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_MAX);
             }
         };
         let fetched = tokio::time::timeout(patience, fetching).await;
-        fetched.unwrap_or_else(|_| Err(format!("file {digest} could not be fetched: {last}")))
+        fetched.unwrap_or_else(|_| Err(format!("file {digest} could not be fetched: {}", attempts.last)))
     }
 
     async fn attempt(&self, digest: &Digest, size: u64, part: &Path, channel: Channel) -> Result<(), Broken> {
         let have = fs::metadata(part).map_or(0, |data| data.len());
         if have < size || size == 0 {
             let request = v1::FetchRequest { sha256: digest.0.to_vec(), offset: have };
-            let answer = ArtifactsClient::new(channel).fetch(request).await.map_err(|status| Broken::of(&status))?;
+            let answer = ArtifactsClient::new(channel).fetch(request).await?;
             let mut chunks = answer.into_inner();
             let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(part)?;
             let mut len = have;
             let stalled = |_| Broken::Again(format!("nothing came for {} s", STALL.as_secs()));
             while let Some(chunk) = tokio::time::timeout(STALL, chunks.next()).await.map_err(stalled)? {
-                let chunk = chunk.map_err(|status| Broken::of(&status))?;
+                let chunk = chunk?;
                 len += chunk.data.len() as u64;
                 if chunk.total != size || len > size {
                     fs::remove_file(part).ok();
@@ -210,36 +197,6 @@ pub fn below<'a>(path: &str, allowed: &'a [PathBuf]) -> Option<&'a Path> {
     let file = Path::new(path);
     let fine = plain(file) && !path.ends_with('/') && !path.contains('\0');
     allowed.iter().map(PathBuf::as_path).find(|folder| fine && file.starts_with(folder) && file != *folder)
-}
-
-/// How an attempt failed.
-enum Broken {
-    /// Another may succeed.
-    Again(String),
-    /// No other will.
-    Hopeless(String),
-}
-
-impl Broken {
-    fn of(status: &tonic::Status) -> Self {
-        use tonic::Code;
-        let reason = status.message().to_owned();
-        match status.code() {
-            Code::NotFound | Code::PermissionDenied | Code::InvalidArgument | Code::Unimplemented => {
-                Self::Hopeless(format!("the manager does not hand the file out: {reason}"))
-            }
-            _ => Self::Again(reason),
-        }
-    }
-}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull => Self::Hopeless(format!("this host cannot keep it: {error}")),
-            _ => Self::Again(format!("this host cannot keep it: {error}")),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The agent of Hostler: runs what the manager orders on one host, within what the host allows (design §6).
 
 pub mod artifacts;
+mod attempts;
 pub mod backoff;
 pub mod boot;
 pub mod bus;

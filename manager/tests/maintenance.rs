@@ -15,11 +15,11 @@ mod downloads;
 mod flows;
 #[path = "maintenance/fuzz.rs"]
 mod fuzz;
+#[path = "maintenance/gates.rs"]
+mod gates;
 #[path = "maintenance/large.rs"]
 #[allow(clippy::print_stdout, reason = "how long it takes is shown")]
 mod large;
-#[path = "maintenance/gates.rs"]
-mod gates;
 #[path = "maintenance/pages.rs"]
 mod pages;
 #[path = "maintenance/records.rs"]
