@@ -11,6 +11,7 @@ pub mod croit;
 pub mod follow;
 pub mod identity;
 pub mod introspection;
+mod json;
 mod links;
 pub mod maintenance;
 pub mod native;

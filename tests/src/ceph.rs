@@ -8,6 +8,7 @@
 //! Traps: an OSD that keeps its data in memory comes back empty after [`Cluster::kill`] and is filled again by the others;
 //! `ceph osd stop` cannot be undone, so use [`Cluster::stop`]; never set the machine's clock beside a cluster.
 
+pub(crate) mod client;
 mod cluster;
 mod configuration;
 mod daemons;

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
+use super::client;
 use super::configuration::{conf, keyring, mon_address, mon_ports, names};
 use super::daemons::Daemons;
 use super::ports::Ports;
@@ -186,8 +187,7 @@ impl Cluster {
     /// # Errors
     /// It cannot be started.
     pub fn try_ceph(&self, words: &[&str]) -> anyhow::Result<Output> {
-        // It may hang all the same, beyond its own limit.
-        shell::output(self.command("timeout").args(["-k", "1", "60", "ceph", "--connect-timeout", "10"]).args(words))
+        client::attempt(self.command("timeout"), words)
     }
 
     /// Runs `ceph` with these words and `-f json`; null where it writes nothing.
@@ -195,11 +195,7 @@ impl Cluster {
     /// # Errors
     /// It fails, or writes something that is no JSON.
     pub fn ceph(&self, words: &[&str]) -> anyhow::Result<Value> {
-        let done = self.try_ceph(&[words, &["-f", "json"]].concat())?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        ensure!(done.status.success(), "ceph {words:?}: {}: {}", done.status, said.trim());
-        let text = String::from_utf8_lossy(&done.stdout);
-        if text.trim().is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(text.trim())?) }
+        client::json(words, |words| self.try_ceph(words))
     }
 
     /// The overall status, such as `HEALTH_OK`, and the codes of the checks that are not muted.

@@ -1,9 +1,9 @@
 //! The files that a cluster is described by.
 
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use super::client::Keyring;
 use super::ports::RANGE;
 use super::{Keep, Options};
 
@@ -77,31 +77,23 @@ pub(super) fn mon_address(address: Ipv4Addr, port: u16) -> String {
     format!("[v2:{address}:{port},v1:{address}:{}]", port + 1)
 }
 
-/// The keys of everybody: one key, as nobody here hides anything from anybody else.
+/// The keys of everybody.
 pub(super) fn keyring(key: &str, options: &Options) -> String {
-    let mut text = String::new();
-    let mut entity = |name: &str, caps: &[(&str, &str)]| {
-        let _ = writeln!(text, "[{name}]\n\tkey = {key}");
-        for (daemon, what) in caps {
-            let _ = writeln!(text, "\tcaps {daemon} = \"{what}\"");
-        }
-    };
-    entity("mon.", &[("mon", "allow *")]);
-    entity("client.admin", &[("mon", "allow *"), ("osd", "allow *"), ("mgr", "allow *"), ("mds", "allow *")]);
-    entity("client.bootstrap-osd", &[("mon", "allow profile bootstrap-osd")]);
+    let mut keyring = Keyring::new(key);
+    keyring.add("client.bootstrap-osd", &[("mon", "allow profile bootstrap-osd")]);
     for name in names('x', options.mgrs) {
-        entity(&format!("mgr.{name}"), &[("mon", "allow profile mgr"), ("osd", "allow *"), ("mds", "allow *")]);
+        keyring.add(&format!("mgr.{name}"), &[("mon", "allow profile mgr"), ("osd", "allow *"), ("mds", "allow *")]);
     }
     for number in 0..options.osds {
         let caps = [("mon", "allow profile osd"), ("mgr", "allow profile osd"), ("osd", "allow *")];
-        entity(&format!("osd.{number}"), &caps);
+        keyring.add(&format!("osd.{number}"), &caps);
     }
     for name in names('a', options.mds) {
         let caps =
             [("mon", "allow profile mds"), ("mgr", "allow profile mds"), ("osd", "allow rwx"), ("mds", "allow *")];
-        entity(&format!("mds.{name}"), &caps);
+        keyring.add(&format!("mds.{name}"), &caps);
     }
-    text
+    keyring.text()
 }
 
 /// `count` names of one letter, from `first` on.

@@ -6,7 +6,6 @@
 
 mod writer;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -16,6 +15,7 @@ use serde_json::Value;
 
 use super::{File, Host, Lab};
 use crate::ceph::COMMON;
+use crate::ceph::client::{self, Keyring};
 use crate::namespace::Namespace;
 use crate::shell::{self, PATIENCE};
 
@@ -142,8 +142,7 @@ impl Storage {
     /// # Errors
     /// It cannot be started.
     pub fn try_ceph(&self, words: &[&str]) -> anyhow::Result<Output> {
-        // It may hang beyond its own limit.
-        shell::output(self.command("timeout").args(["-k", "1", "60", "ceph", "--connect-timeout", "10"]).args(words))
+        client::attempt(self.command("timeout"), words)
     }
 
     /// Runs `ceph` with these words and `-f json`; null where it writes nothing.
@@ -151,11 +150,7 @@ impl Storage {
     /// # Errors
     /// It fails, or writes something that is no JSON.
     pub fn ceph(&self, words: &[&str]) -> anyhow::Result<Value> {
-        let done = self.try_ceph(&[words, &["-f", "json"]].concat())?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        ensure!(done.status.success(), "ceph {words:?}: {}: {}", done.status, said.trim());
-        let text = String::from_utf8_lossy(&done.stdout);
-        if text.trim().is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(text.trim())?) }
+        client::json(words, |words| self.try_ceph(words))
     }
 
     /// Waits until it is healthy with all of its daemons.
@@ -214,22 +209,14 @@ fn mon_address(host: &Host<'_>) -> String {
     format!("[v2:{address}:3300,v1:{address}:6789]")
 }
 
-/// The keys of everybody: one key, as nobody here hides anything from anybody else.
+/// The keys of everybody.
 fn keyring(key: &str, hosts: &[Host<'_>]) -> String {
-    let mut text = String::new();
-    let mut entity = |name: &str, caps: &[(&str, &str)]| {
-        let _ = writeln!(text, "[{name}]\n\tkey = {key}");
-        for (daemon, what) in caps {
-            let _ = writeln!(text, "\tcaps {daemon} = \"{what}\"");
-        }
-    };
-    entity("mon.", &[("mon", "allow *")]);
-    entity("client.admin", &[("mon", "allow *"), ("osd", "allow *"), ("mgr", "allow *"), ("mds", "allow *")]);
+    let mut keyring = Keyring::new(key);
     for (number, host) in hosts.iter().enumerate() {
         let osd = [("mon", "allow profile osd"), ("mgr", "allow profile osd"), ("osd", "allow *")];
-        entity(&format!("osd.{number}"), &osd);
+        keyring.add(&format!("osd.{number}"), &osd);
         let mgr = [("mon", "allow profile mgr"), ("osd", "allow *"), ("mds", "allow *")];
-        entity(&format!("mgr.{}", host.name()), &mgr);
+        keyring.add(&format!("mgr.{}", host.name()), &mgr);
     }
-    text
+    keyring.text()
 }

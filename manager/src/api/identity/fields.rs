@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use crate::api::json::kind;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -137,16 +138,5 @@ impl Fields {
             None => Ok(()),
             Some(field) => Err(self.invalid(field, "is not a known field")),
         }
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }

@@ -10,7 +10,8 @@ use reqwest::Url;
 use serde_json::Value;
 
 use super::error::{Failure, shown};
-use super::fields::{Fields, kind};
+use super::fields::Fields;
+use crate::api::json::kind;
 use crate::api::url::decode;
 use crate::config::Maintenance;
 use crate::download::{Client, Trouble, allowed};

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::error::{Failure, shown};
 use super::moment;
 use crate::api::bounded::commas;
+use crate::api::json::kind;
 
 /// More values than this are not looked at.
 const VALUES_MAX: usize = 100_000;
@@ -25,18 +26,6 @@ pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, Failure> {
     match value {
         Value::Object(map) => Ok(map),
         other => Err(Failure::invalid(format!("the body must be an object, is {}", kind(&other)))),
-    }
-}
-
-/// What a value is, for error texts.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }
 

@@ -4,7 +4,8 @@ use hostler_core::maintenance::policy::{Amount, Gate, Policy, Window};
 use serde_json::{Map, Value, json};
 
 use super::error::{Failure, shown};
-use super::fields::{Fields, kind};
+use super::fields::Fields;
+use crate::api::json::kind;
 
 /// The longest of all times, in seconds: a year.
 const YEAR: u32 = 31_536_000;

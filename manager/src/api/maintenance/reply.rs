@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::create::NAME_MAX;
 use super::error::{Failure, shown};
-use super::fields::{Fields, kind};
+use super::fields::Fields;
+use crate::api::json::kind;
 
 /// How many instances one answer may name.
 const INSTANCES: usize = 100_000;

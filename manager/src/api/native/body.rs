@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::error::{Error, Result};
+use crate::api::json::kind;
 
 /// The largest body, in bytes.
 pub const BODY_MAX: usize = 1 << 20;
@@ -183,16 +184,4 @@ fn checked_text(name: &str, text: String, max: usize) -> Result<String> {
 pub(super) fn shown(name: &str) -> String {
     let clipped = hostler_common::text::clip(name, 64);
     clipped.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// What a value is, for error texts.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }

@@ -8,13 +8,14 @@ use serde_json::Value;
 
 pub mod view;
 
-use super::body::{Fields, kind};
+use super::body::Fields;
 use super::error::{Error, Result};
 use super::guard::Actor;
 use super::path::Named;
 use super::query::{Page, Query};
 use super::section::{self, Sections};
 use crate::api::Api;
+use crate::api::json::kind;
 use crate::fleet;
 use crate::store::cluster::{reach_find, reach_of_numbers};
 use crate::store::held::{held_find, held_of_numbers};

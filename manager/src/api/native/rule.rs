@@ -10,12 +10,13 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::body::{Document, Fields, kind};
+use super::body::{Document, Fields};
 use super::change::ChangeView;
 use super::error::{Error, Result};
 use super::guard::Actor;
 use super::path::{Id, find_host, no_host};
 use crate::api::Api;
+use crate::api::json::kind;
 use crate::engine::Tried;
 
 /// How many rules can be tried at once.

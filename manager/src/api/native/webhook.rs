@@ -13,13 +13,14 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::body::{Fields, kind};
+use super::body::Fields;
 use super::error::{Error, Result};
 use super::filter;
 use super::guard::Actor;
 use super::path::{Id, Letter};
 use super::query::{Page, Query};
 use crate::api::Api;
+use crate::api::json::kind;
 use crate::store::webhook::{DeadLetter, dead_letter_list, webhook_find, webhook_list};
 use crate::webhook::Webhooks;
 

@@ -9,11 +9,12 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::body::{Fields, kind, shown};
+use super::super::body::{Fields, shown};
 use super::super::error::{Error, Result};
 use super::super::guard::Actor;
 use super::super::query::{Page, Query};
 use crate::api::Api;
+use crate::api::json::kind;
 use crate::store::Connection;
 use crate::store::maintenance::{Plugin, plugin_find, plugin_list};
 use crate::store::script::{script_by_name, script_find};
