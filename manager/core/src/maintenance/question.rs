@@ -11,7 +11,7 @@ use super::instance::MoveAction;
 use super::state::State;
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// Whose.
     pub project: String,

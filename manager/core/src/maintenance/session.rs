@@ -34,7 +34,7 @@ mod update;
 pub mod window;
 
 pub use command::{Command, Create};
-pub use document::{Errand, Lane, LaneStage, OpenMove, Own, Past, Session, Shown, Stage, Then, WAKE};
+pub use document::{Errand, Lane, LaneStage, OpenMove, Own, Session, Shown, Stage, Then, WAKE};
 pub use facts::{Facts, Fetched};
 pub use rehearsal::rehearse;
 use turn::Turn;

@@ -7,12 +7,12 @@ use hostler_common::id::HostId;
 use serde_json::{Value, json};
 
 use super::create::FLOOR;
-use super::document::{Past, Shown};
+use super::document::Shown;
 use super::turn::asked;
 use super::{Turn, event};
 use crate::maintenance::constraint::DEFAULT_LEAD_TIME;
 use crate::maintenance::instance::MoveAction;
-use crate::maintenance::question::{Answer, Question};
+use crate::maintenance::question::{Answer, Question, Reply};
 use crate::maintenance::row::{StepBegun, StepKind, StepState};
 use crate::maintenance::spec::Workflow;
 use crate::maintenance::state::{Reason, State};
@@ -133,7 +133,7 @@ impl Turn<'_> {
         let mut fresh = false;
         for project in self.projects() {
             // Who agreed to the session once is not asked again, wherever it goes on.
-            let agreed = |past: &Past| {
+            let agreed = |past: &Reply| {
                 past.ack && past.state == State::Maintenance && state == past.state && past.project == project
             };
             let covered = self.s.questions.iter().any(|one| one.state == state && one.project == project)
@@ -171,7 +171,7 @@ impl Turn<'_> {
             if question.answer == Answer::Nack {
                 self.ended(question.id, StepState::Done, answer_of(&question), None);
             }
-            self.s.past.push(Past {
+            self.s.past.push(Reply {
                 project: question.project,
                 instance: question.instance,
                 state: question.state,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::maintenance::instance::MoveAction;
-use crate::maintenance::question::Question;
+use crate::maintenance::question::{Question, Reply};
 use crate::maintenance::spec::{ActionType, Force, Leave, Spec};
 use crate::maintenance::state::{Phase, Reason, State};
 
@@ -91,7 +91,7 @@ pub struct Session {
     /// Open questions, and those answered that still matter.
     pub questions: Vec<Question>,
     /// The latest answers that led to something, to recognize one that is repeated.
-    pub past: Vec<Past>,
+    pub past: Vec<Reply>,
     /// What each project of the session was asked last, as shown.
     pub projects: BTreeMap<String, Shown>,
     /// Hosts at work.
@@ -141,21 +141,6 @@ pub struct Shown {
     pub reply_at: Option<Timestamp>,
     /// Whether anybody listens for it.
     pub subscribed: bool,
-}
-
-/// An answer that led to something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Past {
-    /// Whose.
-    pub project: String,
-    /// About which instance, where owners are asked per instance.
-    pub instance: Option<String>,
-    /// To what.
-    pub state: State,
-    /// What was said.
-    pub ack: bool,
-    /// How the instances leave.
-    pub actions: BTreeMap<String, MoveAction>,
 }
 
 /// Where the stay of a host stands, as its session sees it.
