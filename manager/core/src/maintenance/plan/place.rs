@@ -91,5 +91,9 @@ fn blocker(world: &World<'_>, instance: &Instance, refused: Refused) -> Blocker 
 }
 
 fn called(instance: &Instance) -> String {
-    if instance.name.is_empty() { instance.id.clone() } else { format!("{} ({})", instance.name, instance.id) }
+    if instance.name.is_empty() || instance.name == instance.id {
+        instance.id.clone()
+    } else {
+        format!("{} ({})", instance.name, instance.id)
+    }
 }
