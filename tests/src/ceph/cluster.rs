@@ -227,6 +227,23 @@ impl Cluster {
         })
     }
 
+    /// Waits until what is known of placement groups is of the present map: after a change of it, the state of before is told for a
+    /// while, health and stop checks included.
+    ///
+    /// # Errors
+    /// It is not, for two minutes.
+    pub fn wait_mapped(&self) -> anyhow::Result<()> {
+        shell::wait(PATIENCE, "placement groups are where the map says", || {
+            let told = self.ceph(&["pg", "dump", "pgs_brief"])?;
+            for group in told["pg_stats"].as_array().or(told.as_array()).into_iter().flatten() {
+                let id = group["pgid"].as_str().context("a placement group without id")?;
+                let mapped = self.ceph(&["pg", "map", id])?;
+                ensure!(group["acting"] == mapped["acting"], "{group} {mapped}");
+            }
+            Ok(true)
+        })
+    }
+
     /// Waits until a check of that code is there, and not muted.
     ///
     /// # Errors

@@ -43,13 +43,14 @@ impl Host<'_> {
         self.exec(&[&["sh", "-c", ARCHIVE, "archive", folder, label, postinst], packages].concat()).map(drop)
     }
 
-    /// Makes those folders the only archives that apt knows; it has to read them before it sees what is in them.
+    /// Makes those folders the only archives that apt knows; it has to read them before it sees what is in them, and
+    /// again before it sees what is new.
     ///
     /// # Errors
     /// The host is off.
     pub fn apt_from(&self, folders: &[&str]) -> anyhow::Result<()> {
         self.exec(&["sh", "-c", "rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*"])?;
-        let lines: Vec<_> = folders.iter().map(|folder| format!("deb [trusted=yes] file:{folder} ./\n")).collect();
+        let lines: Vec<_> = folders.iter().map(|folder| format!("deb [trusted=yes] copy:{folder} ./\n")).collect();
         self.write(&File::text("/etc/apt/sources.list", &lines.concat()))
     }
 }

@@ -52,6 +52,8 @@ fn a_cluster_is_read_and_flagged_host_by_host() {
     let options = Options { mons: 3, mgrs: 2, mds: 2, named: true, ..Options::default() };
     let Some(cluster) = Cluster::start(options).unwrap() else { return };
     cluster.pool_create("data", "rbd").unwrap();
+    // Of three copies one may be away, not two.
+    cluster.ceph(&["osd", "pool", "set", "data", "min_size", "2"]).unwrap();
 
     // Which daemons are where, by both views.
     let one: CephHost = read(after(&cluster, "host1", &json!({"step": "ceph_host"})));
@@ -68,6 +70,7 @@ fn a_cluster_is_read_and_flagged_host_by_host() {
     assert_eq!(three.daemons.osds, [1, 2]);
     assert!(three.mismatch.as_ref().unwrap().contains("osd.1 is in the CRUSH bucket of host3 and runs on host2"));
     cluster.ceph(&["osd", "crush", "set", "osd.1", "0.001", "root=default", "host=host2"]).unwrap();
+    cluster.wait_mapped().unwrap();
     cluster.wait_healthy().unwrap();
     noout(&cluster);
     stops_and_samples(&cluster);
@@ -118,6 +121,7 @@ fn stops_and_samples(cluster: &Cluster) {
     // While one OSD is down no other may stop, and the sample says so.
     cluster.stop_osd(2).unwrap();
     cluster.wait_check("OSD_DOWN").unwrap();
+    cluster.wait_mapped().unwrap();
     assert!(!may_stop(cluster, &json!({"osds": [1]})).ok);
     assert!(
         may_stop(cluster, &json!({"osds": [2]})).ok,
@@ -223,12 +227,14 @@ fn daemons_of_a_host_stop_and_start_as_units() {
     // Another one is down: this one stays up, and nothing was begun.
     cluster.stop_osd(0).unwrap();
     cluster.wait_check("OSD_DOWN").unwrap();
+    cluster.wait_mapped().unwrap();
     let (code, _, complaint) = inside(&host, &turn("stop"));
     assert!(code == 3 && complaint.contains("may not stop"), "{code} {complaint}");
     assert!(active());
-    let absent = json!({"step": "ceph_daemons", "turn": "stop", "daemons": {"mons": ["zz"]}});
+    // A sort of daemon that is not installed here.
+    let absent = json!({"step": "ceph_daemons", "turn": "stop", "daemons": {"rgws": ["zz"]}});
     let (code, _, complaint) = inside(&host, &absent);
-    assert!(code == 3 && complaint.contains("ceph-mon@zz"), "{code} {complaint}");
+    assert!(code == 3 && complaint.contains("there is no unit"), "{code} {complaint}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,21 +261,23 @@ async fn a_reboot_is_a_job_that_ends_in_the_next_boot() {
     assert_eq!((&task["state"], &task["result"]["changed"]), (&json!("FINISHED"), &json!(false)), "{task}");
     assert_eq!(host.boot_id().unwrap(), boot);
 
-    let known = manager.get("/api/hosts/one").await.unwrap()["boot_id"].clone();
+    let known = manager.get("/api/hosts/one").await.unwrap()["agent"]["bootId"].clone();
     let task = order(json!({"step": "reboot", "reason": "a new kernel", "always": true})).await;
     assert_eq!((&task["state"], &task["result"]["changed"]), (&json!("FINISHED"), &json!(true)), "{task}");
     assert_ne!(host.boot_id().unwrap(), boot, "it did boot");
     let (before, now) = (&task["result"]["before"], &task["result"]["after"]);
-    assert_eq!(before["boot_id"], known, "{task}");
+    // The kernel's part of it is another one in a container, by who asks; when the first process began is not.
+    let began = |boot: &Value| boot.as_str().and_then(|id| Some(id.rsplit_once('.')?.1.to_owned()));
+    assert!(began(&known).is_some() && began(&before["boot_id"]) == began(&known), "{known} {task}");
     assert!(before["boot_id"] != now["boot_id"] && now["kernel"].is_string(), "{task}");
     manager.host_is("one", "online").await.unwrap();
-    assert_eq!(manager.get("/api/hosts/one").await.unwrap()["boot_id"], now["boot_id"]);
+    assert_eq!(began(&manager.get("/api/hosts/one").await.unwrap()["agent"]["bootId"]), began(&now["boot_id"]));
 
     // Something asks for it now; and what is found before says which boot it is.
     host.exec(&["touch", "/run/reboot-required"]).unwrap();
     let task = order(json!({"step": "precheck", "free_mib": 1, "packages_idle": true, "clock_ms": 0})).await;
     let found = &task["result"]["after"];
-    assert_eq!((&found["boot_id"], &found["reboot_required"]), (&now["boot_id"], &json!(true)), "{task}");
+    assert_eq!((began(&found["boot_id"]), &found["reboot_required"]), (began(&now["boot_id"]), &json!(true)), "{task}");
     let task = order(json!({"step": "reboot", "reason": "it asks", "always": false})).await;
     assert_eq!(task["result"]["changed"], true, "{task}");
     let task = order(json!({"step": "precheck", "free_mib": 4_000_000_000_u64})).await;
