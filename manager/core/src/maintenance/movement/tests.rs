@@ -54,7 +54,7 @@ impl Bench {
 
     fn give(&mut self, input: Input<Word>) {
         let seed = u128::try_from(self.orders.len()).unwrap() * 31 + 5;
-        let cx = Context { now: at(self.now), actor: None, seed, facts: () };
+        let cx = Context { now: at(self.now), since: crate::machine::LONG_AGO, actor: None, seed, facts: () };
         let Decision { next, effects, writes, .. } = self.mover.decide(input, &cx).unwrap();
         // What is stored is what goes on.
         self.mover = serde_json::from_str(&serde_json::to_string(&next).unwrap()).unwrap();

@@ -169,7 +169,7 @@ impl Sim {
             scripts: self.facts.scripts.clone().into_iter().filter(|(name, _)| scripts.contains(name)).collect(),
             ..self.facts.clone()
         };
-        let cx = Context { now: self.now, actor: None, seed: self.seed, facts };
+        let cx = Context { now: self.now, since: crate::machine::LONG_AGO, actor: None, seed: self.seed, facts };
         let decision = stay.decide(input, &cx).unwrap();
         for write in decision.writes {
             self.written(at, &decision.next, write);
