@@ -15,10 +15,9 @@ const LATE: Duration = Duration::from_secs(60);
 /// How long agents get to come back after an outage.
 pub const COMEBACK: Duration = Duration::from_secs(120);
 
-/// By how much something that was to be looked at at `due` is looked at too late, where nobody was there to do it in time.
-#[must_use]
-pub fn late(due: Timestamp, now: Timestamp) -> Option<Duration> {
-    Some(now.since(due)).filter(|late| *late > LATE)
+/// Whether nobody was there to look in time at what came due at `due`.
+fn late(due: Timestamp, now: Timestamp) -> bool {
+    now.since(due) > LATE
 }
 
 impl<F> Context<F> {
@@ -34,10 +33,16 @@ impl<F> Context<F> {
         self.now < self.back()
     }
 
+    /// Until when agents get to come back where something is found too late.
+    #[must_use]
+    pub fn grace(&self) -> Timestamp {
+        if self.coming_back() { self.back() } else { self.now.after(COMEBACK) }
+    }
+
     /// Whether what came due at `due` is nobody's fault: no manager was there to see it met, or only just is.
     #[must_use]
     pub fn missed(&self, due: Timestamp) -> bool {
-        self.coming_back() || late(due, self.now).is_some()
+        self.coming_back() || late(due, self.now)
     }
 }
 
@@ -48,11 +53,10 @@ mod tests {
     #[test]
     fn a_minute_is_no_outage_and_after_one_there_are_two_minutes() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        assert_eq!(late(at(10), at(5)), None);
-        assert_eq!(late(at(10), at(70)), None);
-        assert_eq!(late(at(10), at(71)), Some(Duration::from_secs(61)));
+        assert!(!late(at(10), at(5)) && !late(at(10), at(70)) && late(at(10), at(71)));
         let cx = |now| Context { now: at(now), since: at(100), actor: None, seed: 0, facts: () };
         assert!(cx(219).coming_back() && !cx(220).coming_back());
         assert!(cx(219).missed(at(219)) && !cx(220).missed(at(219)) && cx(300).missed(at(219)));
+        assert_eq!((cx(150).grace(), cx(300).grace()), (at(220), at(420)));
     }
 }
