@@ -164,7 +164,8 @@ pub async fn run_with(config: Config, compute: ComputeSide, stop: CancellationTo
         Arc::new(SystemClock),
         Arc::new(OsSeeds),
         EngineSettings { compute, ..engine_settings(&config) },
-    );
+    )
+    .begins();
     let hooks = Hooks::open(engine.clone(), &config.state_dir, config.croit.script_max_bytes as usize)
         .context("the keys of scripts and secrets")?;
     let files = Folder::new(folder_of(&config.state_dir));

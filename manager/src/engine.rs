@@ -32,6 +32,7 @@ use std::sync::Arc;
 use hostler_common::id::{MachineId, TaskId};
 use hostler_common::time::{SharedClock, Timestamp};
 use hostler_core::introspection::command::Settings;
+use hostler_core::machine::LONG_AGO;
 
 use crate::store::{self, Store};
 
@@ -61,6 +62,7 @@ pub struct Engine {
     pub wake: Arc<Wake>,
     /// What running scripts write.
     pub outputs: Arc<output::Outputs>,
+    since: Timestamp,
     seeds: Arc<dyn Seeds>,
     settings: Arc<EngineSettings>,
     reports: Arc<together::Queue>,
@@ -90,6 +92,8 @@ pub struct EngineSettings {
 pub struct Turn {
     /// The current moment.
     pub now: Timestamp,
+    /// Since when the manager is there.
+    pub since: Timestamp,
     /// Who asked.
     pub actor: Option<String>,
     /// Fresh randomness.
@@ -128,10 +132,17 @@ impl Engine {
             clock,
             wake: Arc::new(Wake::default()),
             outputs: Arc::default(),
+            since: LONG_AGO,
             seeds,
             settings: Arc::new(settings),
             reports: Arc::default(),
         }
+    }
+
+    /// The engine of a manager that begins just now: agents have yet to find it.
+    #[must_use]
+    pub fn begins(self) -> Self {
+        Self { since: self.clock.now(), ..self }
     }
 
     /// The settings of refreshes, from which the age follows that facts may have.
@@ -145,6 +156,7 @@ impl Engine {
     pub fn turn(&self, actor: Option<&str>) -> Turn {
         Turn {
             now: self.clock.now(),
+            since: self.since,
             actor: actor.map(str::to_owned),
             seed: self.seeds.seed(),
             settings: Arc::clone(&self.settings),

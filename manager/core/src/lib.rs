@@ -12,6 +12,7 @@ pub mod introspection;
 pub mod machine;
 pub mod maintenance;
 pub mod operation;
+pub mod outage;
 pub mod policy;
 pub mod refresh;
 pub mod run;

@@ -16,6 +16,9 @@ use uuid::Uuid;
 /// A timer of this name comes due early when the agent of the host that the machine is about connects.
 pub const WHEN_ONLINE: &str = "when_online";
 
+/// A moment before all others, for what always was.
+pub const LONG_AGO: Timestamp = Timestamp::from_micros(i64::MIN);
+
 /// A state machine. Its value is its state, stored as a JSON document; old documents must still load.
 pub trait Machine: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The stable name of this kind of machine, as stored.
@@ -53,6 +56,8 @@ pub enum Input<C> {
 pub struct Context<F> {
     /// The current moment.
     pub now: Timestamp,
+    /// Since when a manager is there; see [`crate::outage`].
+    pub since: Timestamp,
     /// Who asked, for the audit trail; `None` where nobody did.
     pub actor: Option<String>,
     /// A fresh random number: what identifiers are made from.
@@ -317,7 +322,8 @@ mod tests {
 
     #[test]
     fn fresh_ids_differ_and_sort_by_time() {
-        let cx = |micros| Context { now: Timestamp::from_micros(micros), actor: None, seed: 7, facts: () };
+        let cx =
+            |micros| Context { now: Timestamp::from_micros(micros), since: LONG_AGO, actor: None, seed: 7, facts: () };
         let early = cx(1_000_000);
         let late = cx(2_000_000);
         assert_ne!(early.fresh_id(0), early.fresh_id(1));

@@ -23,6 +23,3 @@ pub mod spec;
 pub mod state;
 pub mod stay;
 pub mod word;
-
-/// How late it may be looked at something before that counts as an outage of ours: then nobody is blamed for the time (§2.6).
-const OUTAGE: std::time::Duration = std::time::Duration::from_secs(60);

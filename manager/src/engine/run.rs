@@ -355,7 +355,7 @@ fn decide<D: Domain>(
     input: Input<CommandOf<D>>,
     facts: FactsOf<D>,
 ) -> Result<(Decision<D::Machine>, FactsOf<D>)> {
-    let cx = Context { now: turn.now, actor: turn.actor.clone(), seed: turn.seed, facts };
+    let cx = Context { now: turn.now, since: turn.since, actor: turn.actor.clone(), seed: turn.seed, facts };
     let decision = machine.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
     Ok((decision, cx.facts))
 }

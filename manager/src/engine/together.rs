@@ -226,7 +226,7 @@ async fn decide_all(turn: &Turn, tx: &mut Connection, run: &Run, told: &[&JobUpd
             next_targets(tx, task, &all.next, all.next.wants(&input), &mut facts).await?;
         }
         let turn = turn.nth(u32::try_from(n).unwrap_or(u32::MAX));
-        let cx = Context { now: turn.now, actor: None, seed: turn.seed, facts };
+        let cx = Context { now: turn.now, since: turn.since, actor: None, seed: turn.seed, facts };
         let decision = all.next.decide(input, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))?;
         all.next = decision.next;
         for effect in decision.effects {

@@ -84,7 +84,7 @@ impl Manager {
         let intervals = Intervals::new([300, 60, 90, 300, 60, 300].map(Duration::from_secs));
         let refresh = Arc::new(refresh::Settings { intervals, at_once_min: 2, ..refresh::Settings::default() });
         let settings = EngineSettings { inventories_kept: 5, refresh, compute, ..EngineSettings::default() };
-        let engine = Engine::new(store, Arc::clone(clock) as _, Arc::clone(seeds) as _, settings);
+        let engine = Engine::new(store, Arc::clone(clock) as _, Arc::clone(seeds) as _, settings).begins();
         let ca = Arc::new(Ca::open(dir, clock.now())?);
         let settings = Settings {
             heartbeat: Duration::from_secs(15),

@@ -8,7 +8,7 @@ use hostler_common::job::{Captured, JobState, JobUpdate, Merged, Outcome, Stream
 use hostler_common::script::{Digest, ScriptRef};
 use hostler_core::run::target::TargetState;
 use hostler_core::run::{Origin, Quota, Spec};
-use hostler_manager::store::host::{Greeting, host_offline, host_online};
+use hostler_manager::store::host::{Greeting, host_all_offline, host_offline, host_online};
 use hostler_manager::store::job::job_open;
 use hostler_manager::store::machine::timer_next;
 use hostler_manager::store::target::{target_list, target_output, task_text};
@@ -21,6 +21,7 @@ use super::Rig;
 on_both!(
     every_host_runs_and_the_result_is_kept,
     hosts_that_are_away_fail_the_task,
+    an_outage_of_the_manager_fails_no_run,
     too_many_failures_skip_the_rest,
     a_run_is_cancelled,
     a_question_is_answered_once,
@@ -116,6 +117,33 @@ async fn hosts_that_are_away_fail_the_task(bed: Bed) {
     assert_eq!((ended.state, ended.status_code), (TaskState::Failed, 255));
     let open = job_open(&mut rig.one.store.read().await.unwrap(), second).await.unwrap();
     assert!(open[0].cancel, "an agent that comes back must not begin with it");
+}
+
+async fn an_outage_of_the_manager_fails_no_run(bed: Bed) {
+    let mut rig = Rig::new(bed).await;
+    let hosts = hosts(&rig, 1..=3).await;
+    let order = Spec { max_concurrency: Quota::Count(2), ..spec(&hosts) };
+    let task = rig.one.run_start(order, Some("tester")).await.unwrap();
+    report(&rig, hosts[0], JobState::Running, 0, "").await;
+    // Both managers are gone for hours; what comes due is seen by those of afterwards before any agent is back.
+    commit!(rig.one.store, tx => host_all_offline(tx).await).unwrap();
+    rig.clock.advance(Duration::from_secs(7 * 3600));
+    (rig.one, rig.two) = (rig.one.clone().begins(), rig.two.clone().begins());
+    rig.two.run_due().await.unwrap();
+    rig.clock.advance(Duration::from_secs(30));
+    rig.one.run_due().await.unwrap();
+    // The first one ended meanwhile, and the third one's turn comes before its agent does.
+    report(&rig, hosts[0], JobState::Succeeded, 0, "").await;
+    rig.clock.advance(Duration::from_secs(30));
+    rig.two.run_due().await.unwrap();
+    use TargetState::{Delivering, Ok};
+    assert_eq!(states(&rig, task).await, [Ok, Delivering, Delivering]);
+    for host in &hosts[1..] {
+        report(&rig, *host, JobState::Running, 0, "").await;
+        report(&rig, *host, JobState::Succeeded, 0, "").await;
+    }
+    assert_eq!(states(&rig, task).await, [Ok; 3]);
+    assert_eq!(rig.task(task).await.state, TaskState::Finished);
 }
 
 async fn too_many_failures_skip_the_rest(bed: Bed) {

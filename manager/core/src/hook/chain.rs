@@ -264,6 +264,11 @@ impl Machine for Chain {
             Input::Timer(name) if name == PACE && !self.over => {
                 return Ok(self.clone().turn(Decision::to(self.clone()), cx));
             }
+            // No manager was there to see how they went on, so they get their time once more.
+            Input::Timer(name) if name == DEADLINE && !self.over && cx.coming_back() => {
+                let again = Effect::SetTimer(DEADLINE, cx.now.after(TOGETHER_MAX));
+                return Ok(Decision::to(self.clone()).effect(again));
+            }
             Input::Timer(name) if name == DEADLINE && !self.over && self.veto.is_none() => {
                 let why = format!("the hooks took longer than {} seconds", TOGETHER_MAX.as_secs());
                 return Ok(self.clone().end_early(Decision::to(self.clone()), why, false, cx));

@@ -402,6 +402,8 @@ impl Introspection {
             SET_UP => self.set_up(cx),
             PROCESS => self.process(cx),
             ABORT_END => self.end_in_error(Move::AbortEnd, CANCELED.into(), TaskEnd::Cancelled, cx),
+            // What no manager was there to go on with goes on now (spec §2.3).
+            DEADLINE if self.job.is_none() && cx.coming_back() => Decision::to(self.clone()).with_deadline(cx),
             DEADLINE => self.end_in_error(Move::Timeout, TIMED_OUT.into(), TaskEnd::Failed, cx),
             _ => Decision::to(self.clone()),
         }

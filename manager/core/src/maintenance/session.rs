@@ -26,6 +26,7 @@ mod inventory;
 mod lane;
 mod moving;
 mod next;
+mod outage;
 mod rehearsal;
 mod reply;
 mod room;

@@ -357,6 +357,10 @@ impl Operation {
         if matches!(self.stage, Stage::Fresh | Stage::Over) {
             return decision;
         }
+        // No agent could take the job, or report of it, while no manager was there.
+        if cx.coming_back() {
+            return decision.effect(Effect::SetTimer(CHECK, cx.back()));
+        }
         if self.cancel_at.is_some_and(|at| at.after(CANCEL_WAIT) <= cx.now) {
             let text = "cancelled; the agent did not confirm the end";
             return operation.close(decision, TaskEnd::Cancelled, CANCELLED, None, text);

@@ -313,6 +313,9 @@ impl Refresh {
 
     fn too_late(&self, cx: &Context<Facts>) -> Decision<Self> {
         let Some(probe) = &self.probe else { return self.look(cx) };
+        if cx.coming_back() {
+            return Decision::to(self.clone()).effect(Effect::SetTimer(DEADLINE, cx.back()));
+        }
         let ended = Self { probe: None, ..self.clone() };
         // An agent that went away has not failed; what is due stays so until it is back.
         let decision = if cx.facts.online {

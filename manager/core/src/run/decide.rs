@@ -170,6 +170,9 @@ impl Run {
     fn cancel_end(&self, cx: &Context<Facts>) -> Decision<Self> {
         let mut run = self.clone();
         let mut decision = Decision::to(self.clone());
+        if cx.coming_back() {
+            return decision.effect(Effect::SetTimer(CANCEL_END, cx.back()));
+        }
         if self.phase == Phase::Cancelling {
             for begun in &cx.facts.begun {
                 run.move_one(begun.state, TargetState::Lost);

@@ -81,7 +81,7 @@ impl Run {
             if full || failed || waiting.position != self.next() {
                 break;
             }
-            match reachable(waiting.seat.as_ref(), cx.now) {
+            match reachable(waiting.seat.as_ref(), cx) {
                 Ok(seat) => {
                     let attempt = if self.any_one { waiting.position + 1 } else { 1 };
                     let script = spec.on(seat, cx.facts.task, attempt);
@@ -150,18 +150,15 @@ impl Run {
         self.check_at = None;
         let mut next: Option<Timestamp> = None;
         for begun in &cx.facts.begun {
-            match self.give_up(begun, cx.now) {
+            match self.give_up(begun, cx) {
                 Some((state, reason)) => {
                     decision = self.ended_without_outcome(decision, begun, state, reason);
                 }
                 None => {
-                    if self.any_one
-                        && begun.job_state == Some(JobState::Delivered)
-                        && overdue(self.patience, begun, cx.now)
-                    {
+                    if self.any_one && begun.job_state == Some(JobState::Delivered) && self.due(begun, cx) <= cx.now {
                         decision = decision.effect(Effect::CancelJob(begun.job));
                     }
-                    let at = due(begun, self.patience, self.deadline).max(cx.now.after(CHECK_AGAIN));
+                    let at = self.due(begun, cx).max(cx.now.after(CHECK_AGAIN));
                     next = Some(next.map_or(at, |other| other.min(at)));
                 }
             }
@@ -185,21 +182,27 @@ impl Run {
         decision.write(ended).effect(Effect::CancelJob(begun.job))
     }
 
+    /// When a target is given up; never while agents come back after an outage.
+    fn due(&self, begun: &Begun, cx: &Context<Facts>) -> Timestamp {
+        due(begun, self.patience, self.deadline).max(cx.back())
+    }
+
     /// What becomes of an open target that is not waited for any longer. While an agent is connected it is the one that
     /// counts the time of a script: clocks of hosts and of the manager may jump.
-    fn give_up(&self, begun: &Begun, now: Timestamp) -> Option<(TargetState, &'static str)> {
-        let late = due(begun, self.patience, self.deadline) <= now;
+    fn give_up(&self, begun: &Begun, cx: &Context<Facts>) -> Option<(TargetState, &'static str)> {
+        let late = self.due(begun, cx) <= cx.now;
+        let taken_by = begun.begun_at.after(2 * self.patience).max(cx.back().after(self.patience));
         match begun.job_state {
             None => Some((TargetState::Lost, "the host was removed")),
             Some(JobState::Queued) if late && !begun.connected => {
                 Some((TargetState::Undeliverable, "the agent is not connected"))
             }
-            Some(JobState::Queued) if begun.begun_at.after(2 * self.patience) <= now => {
+            Some(JobState::Queued) if taken_by <= cx.now => {
                 Some((TargetState::Undeliverable, "the agent does not take the job"))
             }
             Some(JobState::Delivered | JobState::Running) => {
                 let silent = Begun { state: TargetState::Running, ..*begun };
-                let lost = due(&silent, self.patience, self.deadline) <= now && !begun.connected;
+                let lost = self.due(&silent, cx) <= cx.now && !begun.connected;
                 lost.then_some((TargetState::Lost, "the agent has gone; nobody knows how the script ended"))
             }
             Some(_) => None,
@@ -207,17 +210,14 @@ impl Run {
     }
 }
 
-fn overdue(patience: Duration, begun: &Begun, now: Timestamp) -> bool {
-    begun.begun_at.after(patience) <= now
-}
-
 /// Whether it is worth to hand a job to that host now.
-fn reachable(seat: Option<&Seat>, now: Timestamp) -> Result<&Seat, &'static str> {
+fn reachable<'s>(seat: Option<&'s Seat>, cx: &Context<Facts>) -> Result<&'s Seat, &'static str> {
     let seat = seat.ok_or("there is no such host any more")?;
     if seat.revoked {
         return Err("its agent was cut off");
     }
-    if seat.connected || seat.seen_at.is_some_and(|seen| seen.after(AWAY) > now) {
+    let soon = |seen: Timestamp| cx.coming_back() || seen.after(AWAY) > cx.now;
+    if seat.connected || seat.seen_at.is_some_and(soon) {
         return Ok(seat);
     }
     Err(if seat.seen_at.is_some() { "its agent is not connected" } else { "its agent has never connected" })

@@ -28,8 +28,7 @@ impl Run {
             expires_at: cx.now.after(ANSWER),
         };
         self.canary = Canary::Asked(question.clone());
-        let due = question.expires_at;
-        decision.effect(Effect::Task(TaskChange::Ask(question))).effect(Effect::SetTimer(QUESTION, due))
+        put(decision, question)
     }
 
     pub(super) fn answer(&self, token: Uuid, response: &str, cx: &Context<Facts>) -> Result<Decision<Self>, Refusal> {
@@ -47,9 +46,14 @@ impl Run {
         Ok(self.answered(response == GO_ON, cx))
     }
 
-    /// Nobody answered in time.
+    /// Nobody answered in time. Where nobody could, because no manager was there, people get the time once more.
     pub(super) fn unanswered(&self, cx: &Context<Facts>) -> Decision<Self> {
         match &self.canary {
+            Canary::Asked(question) if cx.missed(question.expires_at) => {
+                let question = Question { expires_at: cx.now.after(ANSWER), ..question.clone() };
+                let next = Self { canary: Canary::Asked(question.clone()), ..self.clone() };
+                put(Decision::to(next), question)
+            }
             Canary::Asked(question) => self.answered(question.default == GO_ON, cx),
             Canary::None | Canary::After(_) => Decision::to(self.clone()),
         }
@@ -66,4 +70,9 @@ impl Run {
         }
         run.advance(decision, cx)
     }
+}
+
+fn put(decision: Decision<Run>, question: Question) -> Decision<Run> {
+    let due = question.expires_at;
+    decision.effect(Effect::Task(TaskChange::Ask(question))).effect(Effect::SetTimer(QUESTION, due))
 }

@@ -108,7 +108,7 @@ impl Engine {
         let mut connection = self.store.read().await?;
         let input = Input::Command(Command::Create(Box::new(create.clone())));
         let facts = SessionDomain::facts(&turn, &mut connection, &Session::new(id), &input).await?;
-        let cx = Context { now: turn.now, actor: None, seed: turn.seed, facts };
+        let cx = Context { now: turn.now, since: turn.since, actor: None, seed: turn.seed, facts };
         rehearse(create, &cx).map_err(|refusal| Error::Refused(refusal.class, refusal.message))
     }
 }

@@ -42,7 +42,7 @@ impl World {
         let candidates =
             self.candidates.iter().map(|number| Candidate { number: *number as i64, host: host(*number) }).collect();
         let facts = Facts { candidates, ..Facts::default() };
-        let cx = Context { now: at(second), actor: None, seed: second as u128, facts };
+        let cx = Context { now: at(second), since: crate::machine::LONG_AGO, actor: None, seed: second as u128, facts };
         let decision = self.machine.decide(input, &cx)?;
         for effect in decision.effects {
             match effect {

@@ -8,7 +8,13 @@ use crate::hook::plan;
 use crate::hook::plan::tests::{hook, host, occurrence};
 
 fn cx(seconds: i64) -> Context<Vec<Link>> {
-    Context { now: Timestamp::from_micros(seconds * 1_000_000), actor: None, seed: 5, facts: Vec::new() }
+    Context {
+        now: Timestamp::from_micros(seconds * 1_000_000),
+        since: crate::machine::LONG_AGO,
+        actor: None,
+        seed: 5,
+        facts: Vec::new(),
+    }
 }
 
 fn started(failures: &[OnFailure], blocking: bool) -> (Chain, Vec<Effect>) {
@@ -142,4 +148,17 @@ proptest! {
             prop_assert_eq!(verdicts, u32::from(chain.over));
         }
     }
+}
+
+#[test]
+fn hooks_get_their_time_once_more_after_an_outage() {
+    let (chain, _) = started(&[OnFailure::Block; 2], true);
+    let back = 7 * 3600;
+    let after = |seconds: i64| Context { since: cx(back).now, ..cx(back + seconds) };
+    let looked = chain.decide(Input::Timer(DEADLINE.into()), &after(1)).unwrap();
+    assert_eq!((&looked.next, verdict(&looked.effects)), (&chain, None));
+    let again = cx(back + 1).now.after(TOGETHER_MAX);
+    assert_eq!(looked.effects, [Effect::SetTimer(DEADLINE, again)]);
+    let late = chain.decide(Input::Timer(DEADLINE.into()), &after(901)).unwrap();
+    assert!(late.next.veto.is_some());
 }

@@ -53,7 +53,13 @@ fn cx(seconds: u64) -> Context<Facts> {
         rules: Vec::new(),
         settings: Arc::new(Settings::default()),
     };
-    Context { now: at(seconds), actor: Some("user:admin".into()), seed: u128::from(seconds) << 64 | 99, facts }
+    Context {
+        now: at(seconds),
+        since: crate::machine::LONG_AGO,
+        actor: Some("user:admin".into()),
+        seed: u128::from(seconds) << 64 | 99,
+        facts,
+    }
 }
 
 fn in_state(state: State) -> Introspection {
@@ -290,6 +296,19 @@ fn spec_8_5_every_state_times_out_with_the_text_of_the_dialect() {
             assert_eq!((ended.state, ended.finished_at), (State::Error, Some(at(700))), "{state}");
             assert_eq!(ended.error.as_deref(), Some("Introspection timeout"), "{state}");
         }
+    }
+}
+
+#[test]
+fn a_manager_that_comes_back_goes_on_with_what_waits_for_no_agent() {
+    for state in State::ALL.into_iter().filter(|state| !state.is_terminal()) {
+        let record = in_state(state);
+        let back = Context { since: at(690), ..cx(700) };
+        let looked = record.decide(timer(DEADLINE), &back).unwrap();
+        // Who waits for an agent waits until a moment that was told from the beginning.
+        let goes_on = state != State::Waiting;
+        assert_eq!(looked.next == record, goes_on, "{state}");
+        assert_eq!(set_timer(&looked, DEADLINE).is_some_and(|due| due > at(700)), goes_on, "{state}");
     }
 }
 

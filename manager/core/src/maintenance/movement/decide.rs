@@ -3,7 +3,6 @@
 use hostler_common::error::Class;
 use serde_json::Value;
 
-use super::super::OUTAGE;
 use super::super::instance::MoveAction;
 use super::super::state::Reason;
 use super::super::word::{FromMove, MOVE, MoveOrder, ToSession};
@@ -119,8 +118,9 @@ impl Move {
     fn late(&self, cx: &Context<()>) -> Decision<Self> {
         match self.phase {
             Phase::Fresh | Phase::Over => Decision::to(self.clone()),
-            Phase::Waiting | Phase::Moving if self.deadline.is_some_and(|due| due.after(OUTAGE) < cx.now) => {
-                self.granted(cx)
+            Phase::Waiting | Phase::Moving if self.deadline.is_some_and(|due| cx.missed(due)) => self.granted(cx),
+            Phase::Ending if cx.coming_back() => {
+                Decision::to(self.clone()).effect(Effect::SetTimer(DEADLINE, cx.back()))
             }
             Phase::Waiting => {
                 let reason = self.reason.clone();

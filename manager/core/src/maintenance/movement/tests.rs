@@ -34,6 +34,7 @@ fn order(others: &[u128]) -> MoveOrder {
 struct Bench {
     mover: Move,
     now: i64,
+    since: Timestamp,
     orders: Vec<(Uuid, MoveOrder)>,
     aborts: Vec<Uuid>,
     told: Vec<FromMove>,
@@ -45,6 +46,7 @@ impl Bench {
         Self {
             mover: Move::new(Uuid::from_u128(99)),
             now: 0,
+            since: crate::machine::LONG_AGO,
             orders: Vec::new(),
             aborts: Vec::new(),
             told: Vec::new(),
@@ -54,7 +56,7 @@ impl Bench {
 
     fn give(&mut self, input: Input<Word>) {
         let seed = u128::try_from(self.orders.len()).unwrap() * 31 + 5;
-        let cx = Context { now: at(self.now), actor: None, seed, facts: () };
+        let cx = Context { now: at(self.now), since: self.since, actor: None, seed, facts: () };
         let Decision { next, effects, writes, .. } = self.mover.decide(input, &cx).unwrap();
         // What is stored is what goes on.
         self.mover = serde_json::from_str(&serde_json::to_string(&next).unwrap()).unwrap();
@@ -187,6 +189,21 @@ fn time_in_which_no_manager_was_there_does_not_count() {
         bench.wait();
         assert_eq!((bench.now - began, bench.aborts.len()), (900, 1));
     }
+}
+
+#[test]
+fn what_becomes_of_a_move_that_is_to_end_is_heard_after_an_outage() {
+    let mut bench = Bench::new();
+    bench.begin(&order(&[]));
+    bench.give(Input::Command(Word::Abort));
+    bench.mover.endings = state::ENDINGS;
+    bench.now = 5 * 3600;
+    bench.since = at(bench.now);
+    bench.give(Input::Timer("deadline".into()));
+    assert_eq!((bench.aborts.len(), bench.told.len()), (1, 0));
+    assert_eq!(bench.timers["deadline"], at(bench.now + 120));
+    bench.ended(End::moved(host(2)));
+    assert_eq!((bench.told.len(), bench.told[0].host), (1, Some(host(2))));
 }
 
 #[test]

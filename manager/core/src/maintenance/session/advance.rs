@@ -58,7 +58,7 @@ impl Turn<'_> {
             Stage::Announcing => self.step_announcing(),
             Stage::Starting => self.step_starting(),
             Stage::Pre => self.step_errand(ActionType::Pre, Stage::Evaluating),
-            Stage::Evaluating => self.evaluate(),
+            Stage::Evaluating => self.step_evaluating(),
             Stage::ScalingIn => self.step_scaling(),
             Stage::Rolling => self.step_rolling(),
             Stage::Post => self.step_errand(ActionType::Post, Stage::Completing),
@@ -77,7 +77,7 @@ impl Turn<'_> {
             Fetched::Failed(reason) => self.fail(reason),
             Fetched::Pending => {
                 let limit = Duration::from_secs(u64::from(self.s.spec.policy.step_timeout));
-                if self.now() < self.s.since.after(limit) {
+                if self.now() < self.attended(self.s.since).after(limit) {
                     self.wake_at(self.now().after(LOOK));
                     return false;
                 }
@@ -152,6 +152,15 @@ impl Turn<'_> {
         self.retire(|question| question.state == State::Maintenance);
         self.enter(Stage::Pre);
         true
+    }
+
+    /// A plan is made of hosts whose agents had the time to come back.
+    fn step_evaluating(&mut self) -> bool {
+        if let Some(back) = self.awaits_agents() {
+            self.wake_at(back.min(self.now().after(LOOK)));
+            return false;
+        }
+        self.evaluate()
     }
 
     fn step_errand(&mut self, kind: ActionType, then: Stage) -> bool {

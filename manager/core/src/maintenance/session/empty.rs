@@ -109,8 +109,10 @@ impl<'c> Turn<'c> {
     /// Looks after instances that their owners take away.
     fn own_actions(&mut self, host: HostId) -> bool {
         let own: BTreeMap<String, Own> = self.s.lane(host).map(|lane| lane.own.clone()).unwrap_or_default();
+        let grace = Duration::from_secs(u64::from(self.s.spec.policy.own_action_grace));
         for (id, Own { key, until }) in own {
             let there = self.on_host(host).find(|one| one.id == id);
+            let until = until.max(self.cx.since.after(grace));
             let late = self.now() >= until;
             if there.is_some() && !late {
                 self.wake_at(until);
@@ -198,7 +200,7 @@ impl<'c> Turn<'c> {
             let mine = |question: &&Question| question.host == Some(lane.host) && question.instances.contains(id);
             self.s.questions.iter().find(mine)
         };
-        let left = |id: &String| lane.moved.get(id).is_some_and(|at| self.now() < at.after(LAG));
+        let left = |id: &String| lane.moved.get(id).is_some_and(|at| self.now() < self.attended(*at).after(LAG));
         let mut ready: Vec<Ready<'c>> = there
             .iter()
             .filter(|one| !going(&one.id) && !left(&one.id))
@@ -288,7 +290,7 @@ impl<'c> Turn<'c> {
                 (limit, "host.not_empty", "its instances may not be acted on, or are in use".to_owned())
             }
         };
-        let until = lane.since.after(limit);
+        let until = self.attended(lane.since).after(limit);
         if self.now() < until {
             self.wake_at(until);
             return false;

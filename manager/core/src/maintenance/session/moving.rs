@@ -12,7 +12,7 @@ use crate::machine::{Effect, Message};
 use crate::maintenance::constraint::DEFAULT_INTERRUPTION;
 use crate::maintenance::instance::{Instance, MoveAction};
 use crate::maintenance::plan::Landing;
-use crate::maintenance::policy::ComputeMode;
+use crate::maintenance::policy::{ComputeMode, Policy};
 use crate::maintenance::row::{StepBegun, StepKind, StepState};
 use crate::maintenance::state::Reason;
 use crate::maintenance::word::{FromMove, INTERRUPTION, MOVE, MoveOrder};
@@ -22,6 +22,11 @@ const MOVE_LIMIT: u32 = 5;
 
 /// What is added to that, so that a move tells its own end first.
 const MOVE_SLACK: Duration = Duration::from_secs(600);
+
+/// How long a move may take in all.
+fn limit(policy: &Policy) -> Duration {
+    Duration::from_secs(u64::from(policy.move_timeout)) * MOVE_LIMIT + MOVE_SLACK
+}
 
 impl Turn<'_> {
     fn begun_for(&mut self, one: &Instance, from: HostId, action: MoveAction, input: Value) -> uuid::Uuid {
@@ -63,7 +68,7 @@ impl Turn<'_> {
             max_interruption: (action == MoveAction::LiveMigrate).then_some(bears.unwrap_or(DEFAULT_INTERRUPTION)),
             timeout: policy.move_timeout,
         };
-        let limit = Duration::from_secs(u64::from(policy.move_timeout)) * MOVE_LIMIT + MOVE_SLACK;
+        let limit = limit(policy);
         self.s.moves.push(OpenMove {
             id,
             instance: one.id.clone(),
@@ -178,8 +183,10 @@ impl Turn<'_> {
     /// Moves of which nothing is heard are given up on.
     pub(super) fn overdue_moves(&mut self) -> bool {
         let now = self.now();
-        let (due, next) =
-            (self.s.moves.iter().find(|one| one.until <= now).cloned(), self.s.moves.iter().map(|one| one.until).min());
+        let least = self.cx.since.after(limit(&self.s.spec.policy));
+        let until = |one: &OpenMove| one.until.max(least);
+        let due = self.s.moves.iter().find(|one| until(one) <= now).cloned();
+        let next = self.s.moves.iter().map(until).min();
         if let Some(next) = next {
             self.wake_at(next);
         }

@@ -134,7 +134,7 @@ impl Turn<'_> {
     /// Waits for an approval, for as long as a gate may stay closed.
     pub(super) fn await_approval(&mut self) -> bool {
         let limit = Duration::from_secs(u64::from(self.s.spec.policy.gate_timeout));
-        let until = self.s.since.after(limit);
+        let until = self.attended(self.s.since).after(limit);
         if self.now() < until {
             self.wake_at(until);
             return false;
@@ -176,6 +176,10 @@ impl Turn<'_> {
         let mut waiting = self.candidates();
         if waiting.is_empty() {
             return if idle && self.s.moves.is_empty() { Next::Nothing } else { Next::Wait };
+        }
+        if let Some(back) = self.awaits_agents() {
+            self.wake_at(back.min(self.now().after(LOOK)));
+            return Next::Wait;
         }
         if self.await_window().is_some() {
             return Next::Wait;

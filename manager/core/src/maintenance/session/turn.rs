@@ -46,7 +46,7 @@ pub struct Turn<'c> {
     pub wake: Option<Timestamp>,
     /// Whether there is more to do at once, in another decision.
     pub again: bool,
-    cx: &'c Context<Facts>,
+    pub(super) cx: &'c Context<Facts>,
     ids: u32,
 }
 
@@ -228,7 +228,7 @@ impl<'c> Turn<'c> {
         }
         let waits = self.s.paused || (self.s.stage == Stage::Starting && self.now() < self.s.spec.maintenance_at);
         let stall = self.facts().stall_alert.unwrap_or(STALL);
-        let due = self.s.quiet_since.after(stall);
+        let due = self.attended(self.s.quiet_since).after(stall);
         if self.now() >= due && !self.s.stalled && !waits {
             self.s.stalled = true;
             self.tell_session(event::STALLED);

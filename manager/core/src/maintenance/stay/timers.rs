@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use hostler_common::time::Timestamp;
 
-use super::super::OUTAGE;
 use super::doc::Stay;
 use super::draft::Draft;
 use crate::machine::{Effect, WHEN_ONLINE};
@@ -28,9 +27,6 @@ pub(super) const FLAG: &str = "flag";
 const STALL_AFTER: Duration = Duration::from_secs(1800);
 /// After how long a flag that is set is told (§8.3).
 const FLAG_AFTER: Duration = Duration::from_secs(4 * 3600);
-
-/// How long agents get to come back after an outage.
-const COMEBACK: Duration = Duration::from_secs(120);
 
 /// Timers of what is waited for: they are late only if no manager is there.
 const GRANTED: [&str; 4] = [JOB, LOOK, LIMIT, HOST];
@@ -70,8 +66,8 @@ impl Draft<'_> {
     pub(super) fn grant_outage(&mut self) {
         let (now, timers) = (self.now(), self.next.timers());
         let first = GRANTED.iter().filter_map(|name| timers.get(name)).min();
-        let Some(late) = first.map(|first| now.since(*first)).filter(|late| *late > OUTAGE) else { return };
-        let back = now.after(COMEBACK);
+        let Some(first) = first.copied().filter(|first| *first <= now && self.cx.missed(*first)) else { return };
+        let (late, back) = (now.since(first), self.cx.grace());
         let later = |at: Option<Timestamp>| at.map(|at| at.after(late).max(back));
         if !self.next.paused {
             self.next.host_until = later(self.next.host_until);

@@ -11,11 +11,19 @@ use super::*;
 use crate::operation::OperationOptions;
 use crate::run::target::Seat;
 
+mod outage;
+
 fn cx(seconds: i64) -> Context<Facts> {
     let seat = Seat { number: 1, name: "host-1".into(), connected: true, seen_at: None, revoked: false };
     let facts = Facts { seat: Some(seat), job_state: Some(JobState::Queued), task: None, cluster: Some("fsid".into()) };
     let seed = u128::from(seconds.unsigned_abs()) + 1;
-    Context { now: Timestamp::from_micros(seconds * 1_000_000), actor: None, seed, facts }
+    Context {
+        now: Timestamp::from_micros(seconds * 1_000_000),
+        since: crate::machine::LONG_AGO,
+        actor: None,
+        seed,
+        facts,
+    }
 }
 
 fn format() -> Step {

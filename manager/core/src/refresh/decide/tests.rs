@@ -33,7 +33,13 @@ fn cx(seconds: u64) -> Context<Facts> {
         held: None,
         settings: Arc::new(Settings::default()),
     };
-    Context { now: at(seconds), actor: None, seed: u128::from(seconds) << 64 | 99, facts }
+    Context {
+        now: at(seconds),
+        since: crate::machine::LONG_AGO,
+        actor: None,
+        seed: u128::from(seconds) << 64 | 99,
+        facts,
+    }
 }
 
 /// A whole document.
@@ -258,6 +264,21 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => (0..6_u8).prop_map(Happening::Flip),
         2 => (0..90_000_u64).prop_map(Happening::Time),
     ]
+}
+
+#[test]
+fn a_probe_is_waited_for_as_long_as_agents_come_back() {
+    let refresh = probing();
+    for online in [false, true] {
+        let mut now = cx(4 * DAY);
+        (now.since, now.facts.online) = (at(4 * DAY), online);
+        let looked = refresh.decide(timer(DEADLINE), &now).unwrap();
+        assert_eq!((&looked.next, ordered(&looked)), (&refresh, None), "{online}");
+        assert_eq!(next_look(&looked), Some((DEADLINE, at(4 * DAY + 120))), "{online}");
+        assert!(
+            looked.events.is_empty() && !looked.effects.iter().any(|effect| matches!(effect, Effect::CancelJob(_)))
+        );
+    }
 }
 
 proptest! {

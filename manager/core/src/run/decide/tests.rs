@@ -11,6 +11,7 @@ use super::super::spec::{HookOrigin, Origin, Parent};
 use super::*;
 
 mod any_order;
+mod outage;
 mod world;
 
 use world::World;

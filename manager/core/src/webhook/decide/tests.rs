@@ -20,7 +20,7 @@ fn spec(policy: Policy) -> Spec {
 }
 
 fn context(now: Timestamp, seed: u128) -> Context<()> {
-    Context { now, actor: Some("user:admin".into()), seed, facts: () }
+    Context { now, since: crate::machine::LONG_AGO, actor: Some("user:admin".into()), seed, facts: () }
 }
 
 fn at(seconds: u64) -> Timestamp {

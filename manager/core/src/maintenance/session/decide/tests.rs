@@ -2,6 +2,7 @@ mod any_order;
 mod conversation;
 mod creation;
 mod failure;
+mod outage;
 mod rules;
 mod spec9;
 mod updates;

@@ -12,8 +12,8 @@ use super::world::host;
 use crate::maintenance::policy::{Policy, Reboot};
 use crate::maintenance::stay::Stage;
 
-/// How long no manager is there: longer than anything that is waited for.
-const AWAY: Duration = Duration::from_secs(7 * 3600);
+/// How long no manager is there: a moment, some minutes, longer than anything that is waited for.
+const AWAY: [u64; 3] = [50, 600, 7 * 3600];
 
 fn begun() -> Sim {
     let mut sim = Sim::new();
@@ -26,8 +26,9 @@ fn begun() -> Sim {
 
 /// Time passes that no manager sees. Another one then finds all of it overdue and nobody connected, and agents come back one
 /// after the other.
-fn outage(sim: &mut Sim) {
-    sim.now = sim.now.after(AWAY);
+fn outage(sim: &mut Sim, seconds: u64) {
+    sim.now = sim.now.after(Duration::from_secs(seconds));
+    sim.since = sim.now;
     for n in 1..=3 {
         sim.world.at(host(n)).connected = false;
     }
@@ -56,19 +57,24 @@ fn steps() -> usize {
     (0..4000).take_while(|_| sim.stage(host(1)).is_active() && sim.step()).count()
 }
 
+/// Every step at which an outage of every length may come.
+fn moments() -> impl Iterator<Item = (usize, u64)> {
+    (0..steps()).flat_map(|at| AWAY.map(|away| (at, away)))
+}
+
 #[test]
 fn an_outage_at_any_step_changes_nothing_of_the_end() {
-    for at in 0..steps() {
+    for (at, away) in moments() {
         let mut sim = begun();
         (0..at).for_each(|_| assert!(sim.step()));
-        outage(&mut sim);
-        ends_well(sim, &format!("step {at}"));
+        outage(&mut sim, away);
+        ends_well(sim, &format!("step {at}, away for {away} s"));
     }
 }
 
 #[test]
 fn what_ended_during_an_outage_is_reported_after_it() {
-    for at in 0..steps() {
+    for (at, away) in moments() {
         let mut sim = begun();
         (0..at).for_each(|_| assert!(sim.step()));
         let waiting = |sim: &Sim| -> Option<JobId> {
@@ -76,8 +82,8 @@ fn what_ended_during_an_outage_is_reported_after_it() {
         };
         let Some(job) = waiting(&sim) else { continue };
         sim.report(job, JobState::Running, None);
-        outage(&mut sim);
+        outage(&mut sim, away);
         sim.work(job);
-        ends_well(sim, &format!("step {at}"));
+        ends_well(sim, &format!("step {at}, away for {away} s"));
     }
 }

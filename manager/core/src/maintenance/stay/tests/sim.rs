@@ -47,6 +47,8 @@ pub enum Fault {
 
 pub struct Sim {
     pub now: Timestamp,
+    /// Since when a manager is there.
+    pub since: Timestamp,
     pub world: World,
     pub stays: BTreeMap<HostId, Stay>,
     pub jobs: BTreeMap<JobId, Job>,
@@ -82,6 +84,7 @@ impl Sim {
         };
         Self {
             now: Timestamp::from_micros(START),
+            since: crate::machine::LONG_AGO,
             world: World::new(),
             stays: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -169,7 +172,7 @@ impl Sim {
             scripts: self.facts.scripts.clone().into_iter().filter(|(name, _)| scripts.contains(name)).collect(),
             ..self.facts.clone()
         };
-        let cx = Context { now: self.now, actor: None, seed: self.seed, facts };
+        let cx = Context { now: self.now, since: self.since, actor: None, seed: self.seed, facts };
         let decision = stay.decide(input, &cx).unwrap();
         for write in decision.writes {
             self.written(at, &decision.next, write);

@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) rows: Vec<Row>,
     spec: Option<Spec>,
     now: Timestamp,
+    since: Timestamp,
+    left_at: Option<Timestamp>,
     seed: u128,
     pub(super) timers: BTreeMap<&'static str, Timestamp>,
     pub(super) begun_jobs: BTreeSet<JobId>,
@@ -50,6 +52,8 @@ impl World {
             rows: Vec::new(),
             spec: None,
             now: Timestamp::from_micros(1_000_000_000),
+            since: crate::machine::LONG_AGO,
+            left_at: None,
             seed: 1,
             timers: BTreeMap::new(),
             begun_jobs: BTreeSet::new(),
@@ -151,6 +155,22 @@ impl World {
         self.now = until;
     }
 
+    /// Time passes that no manager sees; another one then finds all that came due at once.
+    pub(super) fn nobody_for(&mut self, seconds: u64) {
+        self.left_at = Some(self.now);
+        self.now = self.now.after(Duration::from_secs(seconds));
+        self.since = self.now;
+        let due = |world: &Self| world.timers.iter().find(|(_, at)| **at <= world.now).map(|(name, _)| *name);
+        while let Some(name) = due(self) {
+            self.timer(name);
+        }
+    }
+
+    /// What is known of a job.
+    pub(super) fn job_state(&self, position: usize) -> Option<JobState> {
+        self.rows[position].job_state
+    }
+
     /// A timer comes due that may not be set.
     pub(super) fn timer(&mut self, name: &'static str) {
         self.timers.remove(name);
@@ -168,7 +188,7 @@ impl World {
                 number: i64::try_from(row.host.0.as_u128()).unwrap(),
                 name: format!("host-{}", row.host.0.as_u128()),
                 connected: !self.away.contains(&row.host) && !self.gone.contains(&row.host),
-                seen_at: Some(if self.away.contains(&row.host) { Timestamp::from_micros(0) } else { self.now }),
+                seen_at: Some(self.seen_at(row.host)),
                 revoked: false,
             }),
         });
@@ -193,6 +213,15 @@ impl World {
             begun: begun.collect(),
             all: self.summaries(),
             room: self.room,
+        }
+    }
+
+    /// When a host was there last: those that are away were so at the beginning, the others as long as a manager was.
+    fn seen_at(&self, host: HostId) -> Timestamp {
+        match () {
+            () if self.away.contains(&host) => Timestamp::from_micros(0),
+            () if self.gone.contains(&host) => self.left_at.unwrap_or(self.now),
+            () => self.now,
         }
     }
 
@@ -226,7 +255,7 @@ impl World {
             assert!(rounds < 1000, "a run talks to itself for ever");
             self.seed += 1;
             let facts = self.facts(&input);
-            let cx = Context { now: self.now, actor: None, seed: self.seed, facts };
+            let cx = Context { now: self.now, since: self.since, actor: None, seed: self.seed, facts };
             let decision = self.run.decide(input, &cx)?;
             for write in decision.writes {
                 self.write(write);

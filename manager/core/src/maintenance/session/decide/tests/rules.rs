@@ -9,6 +9,7 @@ use super::world::{World, seconds};
 use crate::maintenance::host::HostPhase;
 use crate::maintenance::session::{LaneStage, Session, Stage};
 use crate::maintenance::state::State;
+use crate::outage::COMEBACK;
 
 /// The states that may follow (spec §2.2), besides itself. A deleted session stays where it was.
 fn may_become(from: State, to: State) -> bool {
@@ -79,8 +80,11 @@ pub fn waits_for_something(world: &World) {
         Stage::Failed => s.reason.is_some() && world.timer.is_none(),
         Stage::Done | Stage::Gone => world.timer.is_none(),
         _ if s.paused => s.reason.is_some() && world.timer.is_some(),
-        // Only between two decisions that tell of two states.
-        Stage::Evaluating => world.timer.is_some_and(|at| at <= world.now.after(seconds(1))),
+        // Only between two decisions that tell of two states, and while agents come back.
+        Stage::Evaluating => {
+            let latest = world.now.after(seconds(1)).max(world.since.after(COMEBACK));
+            world.timer.is_some_and(|at| at <= latest)
+        }
         _ => world.timer.is_some_and(|at| at > world.now && at <= world.now.after(seconds(86_400))),
     };
     assert!(waits, "nothing is waited for at {}, timer {:?}: {s:#?}", world.now, world.timer);

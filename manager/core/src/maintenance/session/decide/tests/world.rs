@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::rules;
-use crate::machine::{Context, Effect, Event, Input, Machine, Refusal, TaskChange, TaskEnd};
+use crate::machine::{Context, Effect, Event, Input, LONG_AGO, Machine, Refusal, TaskChange, TaskEnd};
 use crate::maintenance::constraint::{GroupConstraint, InstanceConstraint};
 use crate::maintenance::host::{FleetHost, Role, SessionHost};
 use crate::maintenance::instance::{Capacity, Computes, Instance, InstanceState, MoveAction, SessionInstance, Size};
@@ -66,6 +66,8 @@ pub enum Happening {
 pub struct World {
     pub s: Session,
     pub now: Timestamp,
+    /// Since when a manager is there.
+    pub since: Timestamp,
     pub rng: u64,
     pub fleet: Vec<FleetHost>,
     pub computes: Computes,
@@ -126,6 +128,7 @@ impl World {
         Self {
             s: Session::new(SessionId(Uuid::from_u128(77))),
             now: start(),
+            since: LONG_AGO,
             rng: 1,
             fleet: Vec::new(),
             computes: Computes::default(),
@@ -287,7 +290,7 @@ impl World {
             |row: &&SessionInstance| row.impacted_from.is_some() && row.recovered_at.is_none_or(|at| at > self.now);
         facts.impacted =
             self.instances.values().filter(lasting).map(|row| (row.id.clone(), row.recovered_at)).collect();
-        Context { now: self.now, actor: Some("tester".into()), seed, facts }
+        Context { now: self.now, since: self.since, actor: Some("tester".into()), seed, facts }
     }
 
     /// Decides, writes, performs; and looks whether all rules held.
