@@ -106,6 +106,8 @@ impl Draft<'_> {
         self.next.ending = None;
         self.next.again_at = None;
         self.next.expired = false;
+        // One that failed while it was to rest was not told when the others went on.
+        self.next.paused = false;
         self.next.moved_at = Some(self.now());
         self.stage(Stage::Working);
     }

@@ -386,6 +386,19 @@ fn a_pause_lets_the_step_in_flight_end_and_begins_no_other() {
 }
 
 #[test]
+fn one_that_failed_while_it_was_to_rest_begins_again() {
+    let mut sim = Sim::new();
+    sim.world.scripts.insert("tidy".into(), (3, String::new()));
+    let order = sim.order(host(1), &[("script", json!({"script": "tidy"}))], quick());
+    sim.begin(order.clone());
+    sim.until(|sim| sim.at_entry(host(1), "plugin.0"));
+    sim.tell(host(1), ToStay::Pause(true));
+    sim.until(|sim| sim.stage(host(1)) == Stage::Failed);
+    sim.begin(order);
+    assert!(!sim.stay(host(1)).paused);
+}
+
+#[test]
 fn a_host_that_is_held_stays_as_it_is_and_others_may_go_on() {
     let mut sim = Sim::new();
     let order = sim.order(host(1), &[("wait", json!({}))], quick());
