@@ -24,9 +24,12 @@ fn only(host: &str) -> Value {
 /// A session over the last host alone does not touch it while another one is down.
 async fn must_wait(rack: &Rack<'_>) -> Session {
     let session = rack.upgrade(only(HOSTS[2])).await;
-    let waits = |detail: &Value| detail["hosts"][0]["phase"] == "waiting_health";
-    let detail = session.wait(&rack.manager, LONG, "the other session waits", waits).await;
-    assert!(detail["hosts"][0]["reason"]["text"].to_string().to_lowercase().contains("osd"), "{detail}");
+    // It waits from when the question is on its way, and says why when the answer is there.
+    let waits = |detail: &Value| {
+        let host = &detail["hosts"][0];
+        host["phase"] == "waiting_health" && host["reason"]["text"].to_string().to_lowercase().contains("osd")
+    };
+    session.wait(&rack.manager, LONG, "the other session waits for OSDs", waits).await;
     tokio::time::sleep(WATCHED).await;
     let shown = session.host(&rack.manager, HOSTS[2]).await;
     assert_eq!(shown["phase"], "waiting_health", "{shown}");
