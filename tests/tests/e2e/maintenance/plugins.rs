@@ -31,7 +31,11 @@ impl<'a> Site<'a> {
     /// A session that runs it on the host.
     async fn session(&self, plugin: &str, metadata: Value) -> Session {
         let action = json!({ "plugin": plugin, "type": "host", "metadata": metadata });
-        Session::create(&self.manager, json!({ "hosts": ["one"], "actions": [action] })).await
+        Session::create(
+            &self.manager,
+            json!({ "hosts": ["one"], "actions": [action], "policy": { "compute_mode": "strict" } }),
+        )
+        .await
     }
 
     /// What history has of the plug-in.

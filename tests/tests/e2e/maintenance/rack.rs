@@ -82,6 +82,7 @@ impl<'a> Rack<'a> {
             "policy": { "storage": { "stable_for": 0 } },
         });
         wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        wanted["policy"]["compute_mode"] = "strict".into();
         Session::create(&self.manager, wanted).await
     }
 
