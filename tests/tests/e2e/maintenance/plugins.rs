@@ -163,7 +163,9 @@ async fn a_host_on_which_a_guest_runs_is_left_as_it_is() {
     let detail = session.ends(&site.manager, SOON, "MAINTENANCE_FAILED").await;
     let reason = &detail["reason"];
     assert_eq!(reason["code"], "host.occupied", "{detail}");
-    assert!(reason["text"].as_str().unwrap().contains("web-1 (3f7a2b60)"), "{reason}");
+    let why =
+        "guests run here: web-1 (3f7a2b60); move them away, or leave them there with the rule compute_mode=ignore";
+    assert_eq!(reason["text"], why);
     assert!(site.host.read("/var/log/noted").is_err(), "a plug-in ran beside a guest");
     // It left: where it failed, the session goes on.
     site.host.exec(&["systemctl", "stop", "guest"]).unwrap();

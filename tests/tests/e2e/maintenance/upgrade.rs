@@ -70,8 +70,6 @@ fn one_at_a_time(seen: &[Sight]) {
     }
     assert_eq!(order, [0, 1, 2], "{seen:?}");
     assert_eq!(flagged, HOSTS, "{seen:?}");
-    let end = seen.last().unwrap();
-    assert!(end.health == "HEALTH_OK" && end.flags.is_empty(), "{end:?}");
 }
 
 fn all_written(written: &Written) {

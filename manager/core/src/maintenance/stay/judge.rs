@@ -133,10 +133,15 @@ impl Draft<'_> {
             Miss::Failed(code, why, outcome) => {
                 let said = output(&outcome);
                 // A step says itself what was not as it should be; of all others the end of the output says most.
-                let detail = serde_json::from_str::<StepResult>(&said).ok().map(|result| result.detail);
-                let said = tail(detail.as_deref().unwrap_or(said.trim_end()), QUOTED);
-                let said = if why.contains(said) { "" } else { said };
-                let text = if said.is_empty() { why } else { format!("{why}: {said}") };
+                let detail = serde_json::from_str::<StepResult>(&text_of(&outcome.stdout)).map(|result| result.detail);
+                let text = match detail.ok().filter(|detail| !detail.is_empty()) {
+                    // The reason quotes all of the result.
+                    Some(detail) => tail(&detail, QUOTED).to_owned(),
+                    None => {
+                        let said = tail(said.trim_end(), QUOTED);
+                        if said.is_empty() || why.contains(said) { why } else { format!("{why}: {said}") }
+                    }
+                };
                 (code, text, kept(&outcome), true)
             }
             Miss::Never(code, text) => (code, text, Value::Null, false),
