@@ -80,7 +80,12 @@ impl Crew {
 
     /// An instance of a project that takes half a host.
     pub fn instance(&self, id: &str, project: &str, host: usize) {
-        self.compute.put(Instance {
+        self.instance_with(id, project, host, |_| {});
+    }
+
+    /// The same, but for what is changed of it.
+    pub fn instance_with(&self, id: &str, project: &str, host: usize, change: impl FnOnce(&mut Instance)) {
+        let mut one = Instance {
             id: id.into(),
             name: format!("name of {id}"),
             project: project.into(),
@@ -91,7 +96,9 @@ impl Crew {
             needs: Vec::new(),
             group: None,
             busy: false,
-        });
+        };
+        change(&mut one);
+        self.compute.put(one);
     }
 
     /// A session as an administrator's scenario makes it: the start 30 s ahead, no hosts named.

@@ -29,7 +29,7 @@
 //!
 //! Row 25 is about another language.
 
-use hostler_core::maintenance::instance::{Instance, InstanceState, Size};
+use hostler_core::maintenance::instance::{InstanceState, Size};
 use serde_json::{Value, json};
 
 use super::crew::{Client, Crew, HALF, Nobody};
@@ -73,23 +73,6 @@ async fn with_ann(hosts: usize, settings: &str) -> (Crew, (String, String)) {
     (crew, ann)
 }
 
-fn instance(crew: &Crew, id: &str, project: &str, host: usize, more: impl FnOnce(&mut Instance)) {
-    let mut one = Instance {
-        id: id.into(),
-        name: format!("name of {id}"),
-        project: project.into(),
-        host: crew.hosts[host],
-        state: InstanceState::Active,
-        size: HALF,
-        can_live_migrate: true,
-        needs: Vec::new(),
-        group: None,
-        busy: false,
-    };
-    more(&mut one);
-    crew.compute.put(one);
-}
-
 #[tokio::test]
 async fn spec_7_1_02_sessions_that_are_over_do_not_count() {
     let mut crew = Crew::new(2, "[maintenance]\nmax_active_sessions = 1\n").await;
@@ -112,7 +95,7 @@ async fn spec_7_1_10_hosts_of_any_size_and_instances_in_any_state() {
     let states = ["active", "paused", "suspended", "stopped", "error"];
     for (n, name) in states.iter().enumerate() {
         let state: InstanceState = serde_json::from_value(json!(name)).unwrap();
-        instance(&crew, &format!("a{n}"), &ann.1, n % 2, |one| {
+        crew.instance_with(&format!("a{n}"), &ann.1, n % 2, |one| {
             one.state = state;
             one.size = Size { vcpus: 1, ..HALF };
         });
@@ -126,7 +109,7 @@ async fn spec_7_1_10_hosts_of_any_size_and_instances_in_any_state() {
 #[tokio::test]
 async fn spec_7_1_11_what_is_offered_is_done() {
     let (mut crew, ann) = with_ann(2, "").await;
-    instance(&crew, "a1", &ann.1, 0, |_| ());
+    crew.instance("a1", &ann.1, 0);
     let id = crew.session(json!({"hosts": ["kvm-a01"]})).await;
     let mut client = [Agrees { who: ann, action: "LIVE_MIGRATE" }];
     assert_eq!(crew.finish(&id, &mut client).await, "MAINTENANCE_DONE", "{}", crew.detail(&id).await);
@@ -135,7 +118,7 @@ async fn spec_7_1_11_what_is_offered_is_done() {
     assert_eq!((crew.compute.performed("a1"), crew.compute.host_of("a1")), (1, Some(crew.hosts[1])));
     // What cannot be done is not offered.
     let (mut crew, ann) = with_ann(2, "").await;
-    instance(&crew, "a1", &ann.1, 0, |one| one.can_live_migrate = false);
+    crew.instance_with("a1", &ann.1, 0, |one| one.can_live_migrate = false);
     let id = crew.session(json!({"hosts": ["kvm-a01"]})).await;
     let mut client = [Agrees { who: ann, action: "MIGRATE" }];
     assert_eq!(crew.finish(&id, &mut client).await, "MAINTENANCE_DONE");
@@ -151,7 +134,7 @@ async fn spec_7_1_11_what_is_offered_is_done() {
 #[tokio::test]
 async fn spec_7_1_14_nothing_is_done_on_a_host_that_still_has_guests() {
     let (mut crew, ann) = with_ann(2, "").await;
-    instance(&crew, "a1", &ann.1, 0, |_| ());
+    crew.instance("a1", &ann.1, 0);
     crew.compute.refuse("a1", 1000);
     let id = crew.session(json!({"hosts": ["kvm-a01"]})).await;
     let mut client = [Agrees { who: ann, action: "MIGRATE" }];
@@ -169,7 +152,7 @@ async fn spec_7_1_14_nothing_is_done_on_a_host_that_still_has_guests() {
 #[tokio::test]
 async fn spec_7_1_16_what_was_done_stays_to_be_seen() {
     let (mut crew, ann) = with_ann(2, "").await;
-    instance(&crew, "a1", &ann.1, 0, |_| ());
+    crew.instance("a1", &ann.1, 0);
     let id = crew.session(json!({})).await;
     let mut client = [Agrees { who: ann, action: "MIGRATE" }];
     assert_eq!(crew.finish(&id, &mut client).await, "MAINTENANCE_DONE");
